@@ -1,0 +1,60 @@
+# The project's habits as commands. Each target sets up what it needs.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+GENERATED := destination/sdk/__init__.py
+PORT ?= 50052
+ARGS ?=
+
+.PHONY: help setup demo serve test lint format lock protos clean
+
+help: ## print this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+setup: $(GENERATED) ## create .venv, install pinned dependencies, generate code
+
+demo: setup ## run the main job against an embedded PostgreSQL
+	$(BIN)/python -m destination_tester.demo
+
+serve: setup ## serve with an embedded PostgreSQL in .serve/ until Ctrl-C
+	$(BIN)/python main.py --port $(PORT) --embedded .serve
+
+test: setup ## run all tests
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: setup ## ruff, ruff format, mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup ## let ruff format and mend what it can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: setup ## resolve pyproject.toml's dependencies into the requirements files
+	$(BIN)/python -m pip install --quiet uv==0.13.8
+	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header --quiet --upgrade -o requirements.txt
+	$(BIN)/uv pip compile pyproject.toml --extra embedded --extra dev --universal \
+		--python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet \
+		--upgrade --constraints requirements.txt -o requirements-dev.txt
+
+protos: setup ## COMMIT=…: pin the official protos of an SDK commit, if they say what ours say
+	PYTHON=$(BIN)/python protos/pin.sh $(COMMIT)
+
+clean: ## remove whatever was generated
+	rm -rf $(VENV) destination/sdk protos/upstream build dist .serve
+
+$(INSTALLED): requirements-dev.txt requirements-witness.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-witness.txt
+	@touch $@
+
+$(GENERATED): $(INSTALLED) build.sh protos/common.proto protos/destination_sdk.proto
+	PYTHON=$(BIN)/python ./build.sh
+	@touch $@

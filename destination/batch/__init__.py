@@ -1,0 +1,1 @@
+"""Batch files: decrypted, decompressed, and read as typed Arrow record batches."""

@@ -1,0 +1,231 @@
+"""The CSV layer: Jackson's notation, cut into blocks of whole records, each read as a record batch.
+
+Each block is first read straight into the columns' types. Where that is refused, the block is read
+again as texts, which takes everything the types' notation allows and finds the row that it does not.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv as arrow_csv
+
+from destination.batch.decoding import Converter, Decoder
+from destination.batch.decompression import DecompressingReader
+from destination.batch.values import overflowed
+from destination.errors import BatchFileError
+from destination.memory import Reservation
+from destination.rows import MAX_DECIMAL_DIGITS, arrow_type
+from destination.schema import TEXT_TYPES, Column
+
+BLOCK_BYTES = 4 << 20
+FORMS = 4
+"""How often a record is in memory at most: as CSV, as Arrow, as COPY data, and in the driver."""
+MISREAD_BY_TYPED_READER = (b"\0", b"0x", b"0X")
+"""What the typed reader would take and must not: U+0000 in texts, hexadecimal integers."""
+
+
+class Header:
+    """The column names of a CSV file, and the size in bytes of the record that holds them."""
+
+    def __init__(self, names: list[str], size: int) -> None:
+        self.names = names
+        self.size = size
+
+    @classmethod
+    def parse(cls, block: bytes) -> Header:
+        """Read the first record of a block as the header."""
+        end = block.find(b"\n")
+        while end >= 0 and block.count(b'"', 0, end) % 2:
+            end = block.find(b"\n", end + 1)
+        record = block if end < 0 else block[:end]
+        try:
+            rows = list(csv.reader([record.decode()], strict=True))
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise BatchFileError("its header line cannot be read") from error
+        if not rows or not rows[0]:
+            raise BatchFileError("has no header line")
+        return cls(rows[0], len(block) if end < 0 else end + 1)
+
+
+def read_blocks(
+    stream: DecompressingReader, first: bytes, reservation: Reservation
+) -> Iterator[bytes]:
+    """Cut a stream into blocks that end where a record ends, whatever its values hold.
+
+    Args:
+        stream: the decompressed file.
+        first: what was already read of it.
+        reservation: the memory of this file; grows with a record larger than a block.
+    """
+    rest, searched = first, 0
+    while True:
+        size = max(BLOCK_BYTES, len(rest))
+        reservation.require(FORMS * (len(rest) + size))
+        piece = stream.read(size)
+        block = rest + piece
+        if not piece:
+            if block.count(b'"') % 2:
+                raise BatchFileError("ends inside a quoted value: it is damaged or truncated")
+            if block:
+                yield block
+            return
+        end = last_record_end(block, searched)
+        rest, searched = block[end:], len(block) - end
+        if end:
+            yield block[:end] if rest else block
+            searched = 0
+            reservation.require(FORMS * len(rest))
+
+
+def last_record_end(block: bytes, searched: int = 0) -> int:
+    """The offset behind the last record that ends in a block, 0 if none does.
+
+    A record ends at a newline outside of quotes; since a quote inside a value is doubled, that is a
+    newline with an even number of quotes before it.
+
+    Args:
+        block: bytes that begin where a record begins.
+        searched: how many of them are known to hold no end of a record.
+    """
+    end, quoted = len(block), block.count(b'"') % 2 == 1
+    while (newline := block.rfind(b"\n", searched, end)) >= 0:
+        if block.count(b'"', newline, end) % 2:
+            quoted = not quoted
+        if not quoted:
+            return newline + 1
+        end, quoted = block.rfind(b'"', 0, newline), False
+    return 0
+
+
+class BlockReader:
+    """Reads blocks of records as record batches of typed columns.
+
+    Args:
+        header: the names of the file's columns.
+        decoder: turns texts into values; knows which columns are wanted and the file's null string.
+    """
+
+    def __init__(self, header: Sequence[str], decoder: Decoder) -> None:
+        self._decoder = decoder
+        self._header = list(header)
+        self._first_row = 1
+        columns = decoder.columns
+        self._typed = self._convert_options([_direct_type(column) for column in columns])
+        self._typed_converters: list[Converter | None] = [
+            None if _is_read_directly(column) else decoder.from_texts for column in columns
+        ]
+        self._texts = self._convert_options([pa.string()] * len(columns))
+        self._binary = self._convert_options([pa.binary()] * len(columns))
+
+    def read(self, block: bytes) -> pa.RecordBatch:
+        """The block's rows.
+
+        Raises:
+            BatchFileError: naming the row and column that cannot be read.
+        """
+        batch = None if self._must_read_texts(block) else self._read_typed(block)
+        if batch is None:
+            batch = self._read_texts(block)
+        self._first_row += batch.num_rows
+        return batch
+
+    def _must_read_texts(self, block: bytes) -> bool:
+        return self._decoder.partial or any(mark in block for mark in MISREAD_BY_TYPED_READER)
+
+    def _read_typed(self, block: bytes) -> pa.RecordBatch | None:
+        """The block's rows, or None where Arrow's reader refuses a value or a float overflows."""
+        try:
+            arrays = self._parse(block, self._typed)
+        except pa.ArrowInvalid:
+            return None
+        if any(pa.types.is_floating(array.type) and overflowed(array) for array in arrays):
+            return None
+        return self._decoder.decode(arrays, self._typed_converters, self._first_row)
+
+    def _read_texts(self, block: bytes) -> pa.RecordBatch:
+        try:
+            arrays = self._parse(block, self._texts)
+        except pa.ArrowInvalid as error:
+            self._report_uneven_row(block)
+            self._report_foreign_bytes(block)
+            raise BatchFileError("cannot be read as CSV") from error
+        converters = [self._decoder.from_texts] * len(arrays)
+        return self._decoder.decode(arrays, converters, self._first_row)
+
+    def _report_uneven_row(self, block: bytes) -> None:
+        """Raise a BatchFileError if a row has too few or too many cells."""
+        uneven: list[int] = []
+
+        def note(row: arrow_csv.InvalidRow) -> str:
+            uneven.append(row.number)
+            return "skip"
+
+        self._parse(block, self._binary, note)
+        if uneven:
+            row = self._first_row + uneven[0] - 1
+            raise BatchFileError(f"does not have {len(self._header)} cells, as the header", row=row)
+
+    def _report_foreign_bytes(self, block: bytes) -> None:
+        """Raise a BatchFileError if a text is not UTF-8."""
+        arrays = self._parse(block, self._binary)
+        self._decoder.decode(arrays, [_require_utf8] * len(arrays), self._first_row)
+
+    def _parse(
+        self,
+        block: bytes,
+        convert: arrow_csv.ConvertOptions,
+        on_invalid_row: Callable[[arrow_csv.InvalidRow], str] | None = None,
+    ) -> list[pa.Array]:
+        table = arrow_csv.read_csv(
+            pa.BufferReader(block),
+            read_options=arrow_csv.ReadOptions(
+                column_names=self._header,
+                block_size=len(block) + 1,
+                use_threads=on_invalid_row is None,
+            ),
+            parse_options=arrow_csv.ParseOptions(
+                newlines_in_values=True,
+                ignore_empty_lines=False,
+                invalid_row_handler=on_invalid_row,
+            ),
+            convert_options=convert,
+        )
+        return [column.combine_chunks() for column in table.columns]
+
+    def _convert_options(self, types: Sequence[pa.DataType]) -> arrow_csv.ConvertOptions:
+        names = [column.name for column in self._decoder.columns]
+        return arrow_csv.ConvertOptions(
+            column_types=dict(zip(names, types, strict=True)),
+            include_columns=names,
+            null_values=[self._decoder.null_string],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+            true_values=["true"],
+            false_values=["false"],
+        )
+
+
+def _direct_type(column: Column) -> pa.DataType:
+    """The type to which Arrow's reader may parse a column; texts where it would not be exact."""
+    return arrow_type(column) if _is_read_directly(column) else pa.string()
+
+
+def _is_read_directly(column: Column) -> bool:
+    """Whether Arrow's reader parses a column's values exactly or refuses them.
+
+    Not so: BINARY, which needs decoding; a DECIMAL that travels as text and must be checked; and one
+    so large that scaling a text of as many digits as it may have can overflow 128 bits, because
+    Arrow's decimals then wrap around silently.
+    """
+    kind = arrow_type(column)
+    if pa.types.is_decimal(kind):
+        return bool(kind.precision + kind.scale <= MAX_DECIMAL_DIGITS)
+    return column.type in TEXT_TYPES or kind not in (pa.string(), pa.binary())
+
+
+def _require_utf8(values: pa.Array, _: Column) -> pa.Array:
+    return pc.cast(values, pa.string())

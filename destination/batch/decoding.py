@@ -1,0 +1,132 @@
+"""Turning a batch file's columns into typed record batches, with the place of whatever is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from destination.batch.values import Notices, from_texts
+from destination.errors import BatchFileError
+from destination.rows import MODIFIED, arrow_type
+from destination.schema import Column
+
+Converter = Callable[[pa.Array, Column], pa.Array]
+"""Turns an array into the column's Arrow type; raises pa.ArrowInvalid for what is not of it."""
+
+
+class Decoder:
+    """Assembles record batches from arrays of texts or values.
+
+    Args:
+        columns: the columns of the record batches, in their order.
+        null_string: the text that stands for NULL.
+        unmodified_string: the text that stands for an unmodified value in a partial row; None where
+            rows are whole.
+        notices: told of values that could not be stored as they are.
+    """
+
+    def __init__(
+        self,
+        columns: Sequence[Column],
+        null_string: str,
+        unmodified_string: str | None,
+        notices: Notices,
+    ) -> None:
+        self.columns = tuple(columns)
+        self.null_string = null_string
+        self._unmodified_string = unmodified_string
+        self._notices = notices
+        fields = [pa.field(column.name, arrow_type(column)) for column in columns]
+        if self.partial:
+            fields.append(pa.field(MODIFIED, pa.binary()))
+        self._schema = pa.schema(fields)
+
+    @property
+    def partial(self) -> bool:
+        """Whether rows may leave values unmodified."""
+        return self._unmodified_string is not None
+
+    def decode(
+        self, arrays: Sequence[pa.Array], converters: Sequence[Converter | None], first_row: int
+    ) -> pa.RecordBatch:
+        """Convert one array a column.
+
+        Args:
+            arrays: the columns' texts or values, all of the same length.
+            converters: what to do with each; None takes it as it is.
+            first_row: the number in the file of the arrays' first row.
+
+        Raises:
+            BatchFileError: naming the row and column that is not of its type, or a key that is NULL.
+        """
+        values, modified = [], []
+        for column, array, converter in zip(self.columns, arrays, converters, strict=True):
+            present, mask = self._split_unmodified(array, column, first_row)
+            if converter is not None:
+                present = _convert(present, column, converter, first_row)
+            if column.primary_key and present.null_count:
+                reason = "is NULL, but part of the primary key"
+                raise _error(reason, present.is_null(), column, first_row)
+            values.append(present)
+            modified.append(mask)
+        if self.partial:
+            values.append(pc.binary_join_element_wise(*modified, b""))
+        return pa.RecordBatch.from_arrays(values, schema=self._schema)
+
+    def from_texts(self, texts: pa.Array, column: Column) -> pa.Array:
+        """A converter of texts in CSV notation."""
+        return from_texts(texts, column, self._notices)
+
+    def _split_unmodified(
+        self, array: pa.Array, column: Column, first_row: int
+    ) -> tuple[pa.Array, pa.Array | None]:
+        """The array with nulls for unmodified values, and one byte a row that tells them from NULL."""
+        if not self.partial:
+            return array, None
+        if array.type != pa.string():
+            return array, pa.repeat(pa.scalar(b"\1"), len(array))
+        unmodified = pc.fill_null(pc.equal(array, self._unmodified_string), False)
+        if not pc.any(unmodified).as_py():
+            return array, pa.repeat(pa.scalar(b"\1"), len(array))
+        if column.primary_key:
+            raise _error(
+                "is unmodified, but part of the primary key", unmodified, column, first_row
+            )
+        flags = pc.if_else(unmodified, pa.scalar(b"\0"), pa.scalar(b"\1"))
+        return pc.if_else(unmodified, None, array), flags
+
+
+def _convert(array: pa.Array, column: Column, converter: Converter, first_row: int) -> pa.Array:
+    try:
+        return converter(array, column)
+    except pa.ArrowInvalid as error:
+        row = first_row + _first_refused(array, column, converter)
+        reason = f"not a {column.type.value} value, or too large for the column"
+        raise BatchFileError(reason, row=row, column=column.name) from error
+
+
+def _first_refused(array: pa.Array, column: Column, converter: Converter) -> int:
+    """The index of the first value that a converter refuses, found by halving."""
+    start, size = 0, len(array)
+    while size > 1:
+        half = size // 2
+        if _refuses(array.slice(start, half), column, converter):
+            size = half
+        else:
+            start, size = start + half, size - half
+    return start
+
+
+def _refuses(array: pa.Array, column: Column, converter: Converter) -> bool:
+    try:
+        converter(array, column)
+    except pa.ArrowInvalid:
+        return True
+    return False
+
+
+def _error(reason: str, where: pa.Array, column: Column, first_row: int) -> BatchFileError:
+    row = first_row + pc.index(where, True).as_py()
+    return BatchFileError(reason, row=row, column=column.name)

@@ -1,0 +1,67 @@
+"""The middle layer of a batch file: ZSTD or GZIP, in as many frames as there are.
+
+Arrow's stream is used because it reports a frame that ends too early; python-zstandard's reader ends
+there without a word, and the rows behind it would be lost.
+"""
+
+from __future__ import annotations
+
+import io
+from enum import Enum
+from typing import BinaryIO
+
+import pyarrow as pa
+
+from destination.errors import BatchFileError
+
+
+class Compression(Enum):
+    """How a batch file is compressed, named as in the wire's `Compression` enum."""
+
+    OFF = "OFF"
+    ZSTD = "ZSTD"
+    GZIP = "GZIP"
+
+
+class DecompressingReader:
+    """A readable stream of the content of a compressed one, in flat memory.
+
+    Args:
+        compressed: the compressed stream; closed together with this one.
+        compression: how it is compressed; with OFF the bytes pass as they are.
+    """
+
+    def __init__(self, compressed: BinaryIO | io.RawIOBase, compression: Compression) -> None:
+        self._source = compressed
+        self._stream = (
+            compressed
+            if compression is Compression.OFF
+            else pa.CompressedInputStream(
+                pa.PythonFile(compressed, mode="r"), compression.value.lower()
+            )
+        )
+
+    def read(self, size: int) -> bytes:
+        """Up to `size` bytes, fewer only at the end of the stream.
+
+        Raises:
+            BatchFileError: where the compressed stream is damaged or ends early.
+        """
+        pieces = []
+        while size > 0:
+            piece = self._read_once(size)
+            if not piece:
+                break
+            pieces.append(piece)
+            size -= len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def close(self) -> None:
+        self._source.close()
+
+    def _read_once(self, size: int) -> bytes:
+        try:
+            data: bytes = self._stream.read(size)
+        except OSError as error:
+            raise BatchFileError("cannot be decompressed: it is damaged or truncated") from error
+        return data

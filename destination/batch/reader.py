@@ -1,0 +1,196 @@
+"""One batch file opened as a stream of typed rows, whatever its layers and format.
+
+file ─► DecryptingReader ─► DecompressingReader ─► BlockReader (CSV) | ParquetReader
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import pyarrow as pa
+
+from destination.batch import csv, parquet
+from destination.batch.decoding import Decoder
+from destination.batch.decompression import Compression, DecompressingReader
+from destination.batch.decryption import DecryptingReader
+from destination.batch.values import Notices
+from destination.errors import BatchFileError
+from destination.memory import Budget, Reservation
+from destination.schema import Column, Table
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class FileParams:
+    """How the batch files of a request are written.
+
+    Args:
+        compression: how they are compressed.
+        encrypted: whether they are encrypted with AES.
+        null_string: the text that stands for NULL.
+        unmodified_string: the text that stands for a value that a partial row leaves as it is; the
+            empty string where rows are whole.
+    """
+
+    compression: Compression
+    encrypted: bool
+    null_string: str
+    unmodified_string: str
+
+
+@dataclass(frozen=True, slots=True)
+class RowReader:
+    """The rows of an open batch file, of which some are decoded before they are asked for."""
+
+    columns: tuple[Column, ...]
+    partial: bool
+    batches: Iterator[pa.RecordBatch]
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        return _ahead(self.batches)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchFile:
+    """A batch file on disk; every `open` reads it anew.
+
+    Args:
+        name: its path, as it stood in the request.
+        key: the 32 bytes it is encrypted with; None where none was sent.
+        params: how it is written.
+        table: the columns it may hold, and those of the key, which it must hold.
+        budget: the server's memory.
+        only: the columns to read, all of which it must hold; None for all that it holds.
+        partial: whether its values may be unmodified.
+    """
+
+    name: str
+    key: bytes | None
+    params: FileParams
+    table: Table
+    budget: Budget
+    only: tuple[str, ...] | None = None
+    partial: bool = False
+
+    @contextmanager
+    def open(self) -> Iterator[RowReader]:
+        """Open the file for reading.
+
+        Raises:
+            BatchFileError: here or while the rows are read, with what is wrong and where.
+            CapacityError: if a part of the file that must be in memory at once does not fit there.
+        """
+        notices = Notices()
+        with self._naming_itself(), self.budget.reserve() as reservation, self._content() as stream:
+            yield self._rows(stream, reservation, notices)
+        for text in notices.texts():
+            logger.warning('table "%s", batch file %s: %s', self.table.name, self.name, text)
+
+    def _rows(
+        self, stream: DecompressingReader, reservation: Reservation, notices: Notices
+    ) -> RowReader:
+        first = stream.read(csv.BLOCK_BYTES)
+        if first.startswith(parquet.MAGIC):
+            file = parquet.read_whole(stream, first, reservation)
+            decoder = self._decoder(file.schema_arrow.names, notices)
+            batches = iter(parquet.ParquetReader(file, decoder))
+        else:
+            header = csv.Header.parse(first)
+            decoder = self._decoder(header.names, notices)
+            blocks = csv.read_blocks(stream, first[header.size :], reservation)
+            batches = map(csv.BlockReader(header.names, decoder).read, blocks)
+        return RowReader(decoder.columns, decoder.partial, batches)
+
+    def _decoder(self, names: list[str], notices: Notices) -> Decoder:
+        columns = [self.table.column(name) for name in self._names_to_read(names)]
+        unmodified = self.params.unmodified_string if self.partial else ""
+        return Decoder(
+            [column for column in columns if column is not None],
+            self.params.null_string,
+            unmodified or None,
+            notices,
+        )
+
+    def _names_to_read(self, names: list[str]) -> list[str]:
+        """Check the file's column names against the table; those to read, in the file's order.
+
+        A name that is not a column of the table is shown only next to a complete key: where the
+        header line is missing, what stands in its place are a row's values.
+        """
+        required = {column.name for column in self.table.key} | set(self.only or ())
+        if missing := sorted(required.difference(names)):
+            raise BatchFileError(f"its header lacks the columns {_quoted(missing)}")
+        if unknown := sorted(set(names).difference(self.table.column_names)):
+            columns = f" {_quoted(unknown)}" if self.table.key else ""
+            raise BatchFileError(
+                f'its header has columns{columns} that table "{self.table.name}" lacks'
+            )
+        if len(set(names)) != len(names):
+            twice = sorted({name for name in names if names.count(name) > 1})
+            raise BatchFileError(f"its header has the columns {_quoted(twice)} more than once")
+        return names if self.only is None else [name for name in names if name in self.only]
+
+    @contextmanager
+    def _content(self) -> Iterator[DecompressingReader]:
+        with (
+            self._file() as file,
+            closing(self._decrypted(file)) as plain,
+            closing(DecompressingReader(plain, self.params.compression)) as stream,
+        ):
+            yield stream
+
+    @contextmanager
+    def _file(self) -> Iterator[BinaryIO]:
+        try:
+            file = open(self.name, "rb", opener=_open_without_waiting)  # noqa: SIM115
+        except (OSError, ValueError) as error:
+            raise BatchFileError(f"cannot be opened: {_reason(error)}") from error
+        with file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise BatchFileError("cannot be opened: it is not a regular file")
+            yield file
+
+    def _decrypted(self, file: BinaryIO) -> BinaryIO | DecryptingReader:
+        if not self.params.encrypted:
+            return file
+        if self.key is None:
+            raise BatchFileError("is encrypted, but the request holds no key for it")
+        return DecryptingReader(file, self.key)
+
+    @contextmanager
+    def _naming_itself(self) -> Iterator[None]:
+        try:
+            yield
+        except BatchFileError as error:
+            error.file = error.file or self.name
+            raise
+
+
+def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same record batches, each decoded in another thread while the one before is used."""
+    with ThreadPoolExecutor(1, thread_name_prefix="decoder") as decoder:
+        following = decoder.submit(next, batches, None)
+        while (batch := following.result()) is not None:
+            following = decoder.submit(next, batches, None)
+            yield batch
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    """Open a file even if it is a FIFO that nobody writes to."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or "its name is not a path"
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)

@@ -1,0 +1,130 @@
+"""The command line: arguments, logging, start and stop."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import resource
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from destination import __version__, logs
+from destination.configuration import EMBEDDED, Configuration
+from destination.errors import ConfigurationError, ConnectorError
+from destination.memory import DEFAULT_BUDGET, MIB, Budget
+from destination.sdk import destination_sdk_pb2 as sdk
+from destination.server import Server
+from destination.servicer import Servicer
+from destination.warehouse.base import Warehouse
+from destination.warehouse.directory import Directory
+from destination.warehouse.postgres.database import PostgresWarehouse
+from destination.warehouse.postgres.embedded import embedded_postgres
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_PORT = 50052
+GRACE_SECONDS = 30
+IDLE_CHECK_SECONDS = 30
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line's arguments."""
+    arguments = argparse.ArgumentParser(
+        prog="fivetran-destination",
+        description="A Fivetran destination connector for SQL warehouses.",
+    )
+    arguments.add_argument(
+        "--port", type=int, default=DEFAULT_PORT, help="the port to listen on (%(default)s)"
+    )
+    arguments.add_argument(
+        "--embedded",
+        type=Path,
+        metavar="DIR",
+        help="run a PostgreSQL with its data in DIR, for requests whose configuration names no host",
+    )
+    arguments.add_argument(
+        "--batch-file-format",
+        choices=("csv", "parquet"),
+        default="csv",
+        help="the format of batch files to ask Fivetran for (%(default)s)",
+    )
+    arguments.add_argument(
+        "--memory-budget",
+        type=int,
+        default=DEFAULT_BUDGET // MIB,
+        metavar="MIB",
+        help="MiB of memory that the batch files of all requests may use (%(default)s)",
+    )
+    arguments.add_argument("--version", action="version", version=__version__)
+    return arguments
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until SIGTERM or SIGINT.
+
+    Returns:
+        The process's exit code.
+    """
+    options = parser().parse_args(arguments)
+    logs.configure()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    try:
+        with ExitStack() as resources:
+            _serve(options, stopping, resources)
+    except ConnectorError as error:
+        logger.critical("%s", error)
+        return 1
+    logger.info("stopped")
+    return 0
+
+
+def _serve(options: argparse.Namespace, stopping: threading.Event, resources: ExitStack) -> None:
+    uri = resources.enter_context(embedded_postgres(options.embedded)) if options.embedded else None
+    warehouses = Directory(connector(uri))
+    resources.callback(warehouses.close_idle, 0)
+    formats = {"csv": sdk.CSV, "parquet": sdk.PARQUET}
+    servicer = Servicer(
+        warehouses, Budget(options.memory_budget * MIB), formats[options.batch_file_format]
+    )
+    server = Server(servicer, options.port)
+    server.start()
+    logger.info("%s", _greeting(server.port))
+    if uri is not None:
+        logger.info("embedded PostgreSQL: psql '%s'", uri)
+    while not stopping.wait(IDLE_CHECK_SECONDS):
+        warehouses.close_idle()
+    logger.info("stopping: calls under way have %d s to end", GRACE_SECONDS)
+    server.stop(GRACE_SECONDS)
+
+
+def connector(embedded_uri: str | None) -> Callable[[Configuration], Warehouse]:
+    """What leads from a configuration to its warehouse.
+
+    Args:
+        embedded_uri: of the embedded PostgreSQL; None if there is none.
+    """
+
+    def connect(configuration: Configuration) -> Warehouse:
+        if configuration != EMBEDDED:
+            return PostgresWarehouse.from_configuration(configuration)
+        if embedded_uri is None:
+            raise ConfigurationError("host: fill in this field of the setup form")
+        return PostgresWarehouse.from_uri(embedded_uri)
+
+    return connect
+
+
+def _greeting(port: int) -> str:
+    account = os.environ.get("FIVETRAN_ACCOUNT_NAME")
+    group = os.environ.get("FIVETRAN_GROUP_NAME")
+    context = f", account {account}, group {group}" if account or group else ""
+    python = ".".join(str(part) for part in sys.version_info[:3])
+    return f"fivetran-destination {__version__} listens on port {port} (Python {python}{context})"

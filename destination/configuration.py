@@ -1,0 +1,156 @@
+"""The setup form, and the configuration that comes back from it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from destination.errors import ConfigurationError
+
+DEFAULT_PORT = 5432
+MAX_PORT = 65535
+DER_SEQUENCE = b"\x30\x82"
+"""How a certificate in DER, the binary form that .cer files may have, begins."""
+
+
+class SslMode(Enum):
+    """libpq's words for how far a connection is secured, with what the form says about each."""
+
+    DISABLE = ("disable", "Never use TLS: only for a network that you trust altogether.")
+    ALLOW = ("allow", "Use TLS only if the server insists on it.")
+    PREFER = ("prefer", "Use TLS if the server offers it.")
+    REQUIRE = ("require", "Always use TLS, whoever the server is.")
+    VERIFY_CA = (
+        "verify-ca",
+        "Use TLS and check that your certificate authority vouches for the server.",
+    )
+    VERIFY_FULL = (
+        "verify-full",
+        "As verify-ca, and check that the server's name is the one in Host.",
+    )
+
+    def __init__(self, word: str, description: str) -> None:
+        self.word = word
+        self.description = description
+
+    @property
+    def verifies(self) -> bool:
+        """Whether the server's certificate is checked."""
+        return self in (SslMode.VERIFY_CA, SslMode.VERIFY_FULL)
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Where the warehouse is and how to log in; what is secret does not show in its repr.
+
+    Args:
+        host: its name or address; empty for the embedded warehouse.
+        port: its TCP port.
+        database: the database's name.
+        user: who logs in.
+        password: their password.
+        sslmode: how far the connection is secured.
+        sslrootcert: the certificate authorities to trust, in PEM; None for those of the system.
+        sslcert: the client's certificate, in PEM.
+        sslkey: the key to it, in PEM.
+    """
+
+    host: str
+    port: int
+    database: str
+    user: str
+    password: str = field(repr=False)
+    sslmode: SslMode = SslMode.REQUIRE
+    sslrootcert: bytes | None = field(default=None, repr=False)
+    sslcert: bytes | None = field(default=None, repr=False)
+    sslkey: bytes | None = field(default=None, repr=False)
+
+    @classmethod
+    def parse(cls, values: Mapping[str, str]) -> Configuration:
+        """Read the map that a request carries; keys that are no field of the form are ignored.
+
+        Raises:
+            ConfigurationError: naming the field that is missing or malformed.
+        """
+        for name, value in values.items():
+            if "\0" in value:
+                raise ConfigurationError(f"{name}: holds U+0000, which no setting may")
+        host = values.get("host", "").strip()
+        if not host:
+            return EMBEDDED
+        sslmode = _sslmode(values.get("sslmode", ""))
+        configuration = cls(
+            host=host,
+            port=_port(values.get("port", "")),
+            database=_required(values, "database"),
+            user=_required(values, "user"),
+            password=values.get("password", ""),
+            sslmode=sslmode,
+            sslrootcert=_upload(values, "sslrootcert") if sslmode.verifies else None,
+            sslcert=_upload(values, "sslcert"),
+            sslkey=_upload(values, "sslkey"),
+        )
+        if sslmode is SslMode.VERIFY_CA and configuration.sslrootcert is None:
+            raise ConfigurationError(
+                "sslrootcert: with sslmode verify-ca, upload the certificate of the certificate "
+                "authority that signed the server's"
+            )
+        if (configuration.sslcert is None) != (configuration.sslkey is None):
+            raise ConfigurationError("sslcert and sslkey: upload both of them, or neither")
+        return configuration
+
+    def __str__(self) -> str:
+        return f"{self.user}@{self.host}:{self.port}/{self.database}"
+
+
+EMBEDDED = Configuration(host="", port=DEFAULT_PORT, database="", user="", password="")
+"""A configuration that names no host."""
+
+
+def _required(values: Mapping[str, str], name: str) -> str:
+    value = values.get(name, "").strip()
+    if not value:
+        raise ConfigurationError(f"{name}: fill in this field of the setup form")
+    return value
+
+
+def _port(value: str) -> int:
+    value = value.strip()
+    if not value:
+        return DEFAULT_PORT
+    if not (value.isascii() and value.isdigit() and 0 < int(value) <= MAX_PORT):
+        raise ConfigurationError("port: must be a number from 1 to 65535")
+    return int(value)
+
+
+def _sslmode(value: str) -> SslMode:
+    value = value.strip()
+    if not value:
+        return SslMode.REQUIRE
+    for mode in SslMode:
+        if mode.word == value:
+            return mode
+    words = ", ".join(mode.word for mode in SslMode)
+    raise ConfigurationError(f"sslmode: must be one of {words}")
+
+
+def _upload(values: Mapping[str, str], name: str) -> bytes | None:
+    """The content of an uploaded file in PEM; it arrives as base64, of PEM or of DER."""
+    value = values.get(name, "").strip()
+    if not value:
+        return None
+    if value.startswith("-----BEGIN"):
+        return value.encode()
+    try:
+        content = base64.b64decode(value, validate=True)
+    except binascii.Error as error:
+        raise ConfigurationError(f"{name}: is not an uploaded file in base64") from error
+    if content.startswith(DER_SEQUENCE):
+        return ssl.DER_cert_to_PEM_cert(content).encode()
+    if b"-----BEGIN" not in content:
+        raise ConfigurationError(f"{name}: is not a file in PEM format (-----BEGIN …)")
+    return content

@@ -1,0 +1,144 @@
+"""The setup form that Fivetran shows to a customer, and the tests it runs on what they fill in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from destination.configuration import DEFAULT_PORT, SslMode
+
+MAX_UPLOAD_BYTES = 1 << 20
+CERTIFICATE_FILES = (".pem", ".crt", ".cer")
+KEY_FILES = (".pem", ".key")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """What every field of the form has."""
+
+    name: str
+    label: str
+    description: str
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextField(Field):
+    """A line of text; `secret` ones are not shown while typing."""
+
+    placeholder: str | None = None
+    default: str | None = None
+    secret: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropdownField(Field):
+    """A choice among options: value, label, description."""
+
+    options: tuple[tuple[str, str, str], ...]
+    default: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadField(Field):
+    """A file to upload."""
+
+    file_types: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConditionalFields:
+    """Fields shown only while another field has a value."""
+
+    name: str
+    field: str
+    value: str
+    fields: tuple[Field, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigurationTest:
+    """A test of the configuration, by its name on the wire."""
+
+    name: str
+    label: str
+
+
+CONNECTION = ConfigurationTest("connection", "Reaching the database and logging in")
+PERMISSIONS = ConfigurationTest("permissions", "Creating a schema and a table")
+VERSION = ConfigurationTest("version", "Checking PostgreSQL's version")
+TESTS = (CONNECTION, PERMISSIONS, VERSION)
+
+ROOT_CERTIFICATE = UploadField(
+    name="sslrootcert",
+    label="CA certificate",
+    description="The certificate of the authority that signed your server's certificate. Cloud "
+    "providers offer theirs for download. With verify-full it may be left out if the authority is "
+    "a public one.",
+    file_types=CERTIFICATE_FILES,
+)
+
+FORM: tuple[Field | ConditionalFields, ...] = (
+    TextField(
+        name="host",
+        label="Host",
+        description="The name or IP address of your PostgreSQL server, reachable from Fivetran.",
+        placeholder="db.example.com",
+        required=True,
+    ),
+    TextField(
+        name="port",
+        label="Port",
+        description="The port your server listens on.",
+        placeholder=str(DEFAULT_PORT),
+        default=str(DEFAULT_PORT),
+    ),
+    TextField(
+        name="database",
+        label="Database",
+        description="The database to load into. It must exist.",
+        placeholder="warehouse",
+        required=True,
+    ),
+    TextField(
+        name="user",
+        label="User",
+        description="The user to log in as. It needs the privilege CREATE on the database.",
+        placeholder="fivetran",
+        required=True,
+    ),
+    TextField(
+        name="password",
+        label="Password",
+        description="The user's password.",
+        secret=True,
+    ),
+    DropdownField(
+        name="sslmode",
+        label="TLS mode",
+        description="How far the connection to your server is secured.",
+        options=tuple((mode.word, mode.word, mode.description) for mode in SslMode),
+        default=SslMode.REQUIRE.word,
+    ),
+    *(
+        ConditionalFields(
+            name=f"fields-for-{mode.word}",
+            field="sslmode",
+            value=mode.word,
+            fields=(ROOT_CERTIFICATE,),
+        )
+        for mode in SslMode
+        if mode.verifies
+    ),
+    UploadField(
+        name="sslcert",
+        label="Client certificate",
+        description="Only if your server asks its clients for a certificate.",
+        file_types=CERTIFICATE_FILES,
+    ),
+    UploadField(
+        name="sslkey",
+        label="Client key",
+        description="The private key of the client certificate, not protected by a passphrase.",
+        file_types=KEY_FILES,
+    ),
+)

@@ -1,0 +1,69 @@
+"""The seam between batch files and warehouses: streams of typed Arrow record batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import pyarrow as pa
+
+from destination.schema import Column, DataType
+
+MODIFIED = "_fivetran_modified"
+"""The column that a stream of partial rows carries besides its own: for each row a binary value with
+one byte a column (in the order of `RowStream.columns`): 1 where the row holds a value for it, 0 where
+the value is unmodified."""
+
+MAX_DECIMAL_DIGITS = 38
+
+ARROW_TYPES: dict[DataType, pa.DataType] = {
+    DataType.BOOLEAN: pa.bool_(),
+    DataType.SHORT: pa.int16(),
+    DataType.INT: pa.int32(),
+    DataType.LONG: pa.int64(),
+    DataType.FLOAT: pa.float32(),
+    DataType.DOUBLE: pa.float64(),
+    DataType.NAIVE_TIME: pa.time64("us"),
+    DataType.NAIVE_DATE: pa.date32(),
+    DataType.NAIVE_DATETIME: pa.timestamp("us"),
+    DataType.UTC_DATETIME: pa.timestamp("us", "UTC"),
+    DataType.BINARY: pa.binary(),
+    DataType.XML: pa.string(),
+    DataType.STRING: pa.string(),
+    DataType.JSON: pa.string(),
+}
+
+
+def arrow_type(column: Column) -> pa.DataType:
+    """The type in which a column's values travel; a DECIMAL that no Arrow type fits, as text."""
+    if column.type is not DataType.DECIMAL:
+        return ARROW_TYPES[column.type]
+    decimal = column.decimal
+    if decimal is None or not decimal.scale <= decimal.precision <= MAX_DECIMAL_DIGITS:
+        return pa.string()
+    return pa.decimal128(decimal.precision, decimal.scale)
+
+
+class RowStream(Protocol):
+    """The rows of one batch file, decoded as they are asked for."""
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns that the rows hold, in the order of the record batches' fields."""
+
+    @property
+    def partial(self) -> bool:
+        """Whether rows leave values unmodified; then the record batches end with `MODIFIED`."""
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]: ...
+
+
+class RowSource(Protocol):
+    """A batch file that can be read, and read again when a fast way turns out to be closed."""
+
+    @property
+    def name(self) -> str:
+        """The file's path as it stood in the request, for messages."""
+
+    def open(self) -> AbstractContextManager[RowStream]: ...

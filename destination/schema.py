@@ -1,0 +1,85 @@
+"""Tables as Fivetran sees them: names, columns, types. Knows neither the wire nor SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import Enum
+
+SYNCED = "_fivetran_synced"
+DELETED = "_fivetran_deleted"
+ID = "_fivetran_id"
+START = "_fivetran_start"
+END = "_fivetran_end"
+ACTIVE = "_fivetran_active"
+
+
+class DataType(Enum):
+    """Fivetran's column types, named as in the wire's `DataType` enum."""
+
+    BOOLEAN = "BOOLEAN"
+    SHORT = "SHORT"
+    INT = "INT"
+    LONG = "LONG"
+    DECIMAL = "DECIMAL"
+    FLOAT = "FLOAT"
+    DOUBLE = "DOUBLE"
+    NAIVE_DATE = "NAIVE_DATE"
+    NAIVE_DATETIME = "NAIVE_DATETIME"
+    UTC_DATETIME = "UTC_DATETIME"
+    BINARY = "BINARY"
+    XML = "XML"
+    STRING = "STRING"
+    JSON = "JSON"
+    NAIVE_TIME = "NAIVE_TIME"
+
+
+TEXT_TYPES = frozenset({DataType.STRING, DataType.JSON, DataType.XML})
+
+
+@dataclass(frozen=True, slots=True)
+class DecimalParams:
+    """How many digits a DECIMAL holds, and how many of them are behind the point."""
+
+    precision: int
+    scale: int
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column; `decimal` and `string_byte_length` are None where they do not apply."""
+
+    name: str
+    type: DataType
+    primary_key: bool = False
+    decimal: DecimalParams | None = None
+    string_byte_length: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table's name and its columns in their order."""
+
+    name: str
+    columns: tuple[Column, ...]
+
+    @property
+    def key(self) -> tuple[Column, ...]:
+        return tuple(column for column in self.columns if column.primary_key)
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+    def column(self, name: str) -> Column | None:
+        return next((column for column in self.columns if column.name == name), None)
+
+    def with_key(self, names: Iterable[str]) -> Table:
+        """The same table with exactly these columns as its primary key."""
+        key = frozenset(names)
+        return replace(
+            self,
+            columns=tuple(
+                replace(column, primary_key=column.name in key) for column in self.columns
+            ),
+        )

@@ -1,0 +1,121 @@
+"""The gRPC server: its ports, limits, health, reflection, and an end that loses nothing."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from destination.errors import ConnectorError
+from destination.sdk import destination_sdk_pb2, destination_sdk_pb2_grpc
+from destination.servicer import Servicer
+
+logger = logging.getLogger(__name__)
+
+MAX_MESSAGE_BYTES = 128 << 20
+MAX_CALLS = 64
+"""Calls under way at once; further ones wait."""
+SERVICE = destination_sdk_pb2.DESCRIPTOR.services_by_name["DestinationConnector"].full_name
+
+
+class Server:
+    """A gRPC server for one servicer.
+
+    Args:
+        servicer: answers the calls.
+        port: the port to listen on, at every address; 0 for any that is free.
+
+    Raises:
+        ConnectorError: if the port is taken.
+    """
+
+    def __init__(self, servicer: Servicer, port: int) -> None:
+        self._calls = ThreadPoolExecutor(MAX_CALLS, thread_name_prefix="call")
+        self._server = grpc.server(
+            self._calls,
+            interceptors=[DefectInterceptor()],
+            options=[
+                ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+                ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+                ("grpc.so_reuseport", 0),
+            ],
+        )
+        self._health = health.HealthServicer()
+        destination_sdk_pb2_grpc.add_DestinationConnectorServicer_to_server(servicer, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        services = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(services, self._server)
+        self.port = self._listen(port)
+
+    def start(self) -> None:
+        """Begin to answer calls."""
+        self._server.start()
+        for service in ("", SERVICE):
+            self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+
+    def stop(self, grace_seconds: float) -> None:
+        """Accept no further calls, and give those under way some time to end.
+
+        Args:
+            grace_seconds: how long; what is still under way then is cancelled and rolled back.
+        """
+        self._health.enter_graceful_shutdown()
+        self._server.stop(grace_seconds).wait()
+        self._calls.shutdown(wait=True)
+
+    def _listen(self, port: int) -> int:
+        try:
+            return self._server.add_insecure_port(f"{_every_address()}:{port}")
+        except RuntimeError as error:
+            raise ConnectorError(f"port {port} cannot be listened on: is it in use?") from error
+
+
+def _every_address() -> str:
+    """IPv6's address for any, at which gRPC takes IPv4 too; IPv4's where there is no IPv6."""
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::", 0))
+    except OSError:
+        return "0.0.0.0"
+    return "[::]"
+
+
+class DefectInterceptor(grpc.ServerInterceptor):
+    """Answers INTERNAL where the connector itself fails, with nothing in it that is secret.
+
+    Without it gRPC would send the exception's text to the client, which may hold values of rows.
+    """
+
+    def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], grpc.RpcMethodHandler[Any, Any] | None],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        handler = continuation(handler_call_details)
+        if handler is None or handler.unary_unary is None:
+            return handler
+        call = handler.unary_unary
+        method = handler_call_details.method.rsplit("/", 1)[-1]
+
+        def guarded(request: Any, context: grpc.ServicerContext) -> Any:
+            try:
+                return call(request, context)
+            except NotImplementedError:
+                context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{method} is not implemented")
+            except Exception as error:  # the boundary behind which gRPC would show its text
+                logger.critical("%s failed by a defect of the connector", method, exc_info=error)
+                context.abort(
+                    grpc.StatusCode.INTERNAL,
+                    f"{method} failed by a defect of the connector ({type(error).__name__}): "
+                    f"its log says where",
+                )
+
+        return grpc.unary_unary_rpc_method_handler(
+            guarded, handler.request_deserializer, handler.response_serializer
+        )

@@ -1,0 +1,231 @@
+"""The RPCs of the `DestinationConnector` service: each decodes, calls, encodes."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Protocol, TypeVar
+
+import grpc
+
+from destination import form, wire
+from destination.batch.reader import BatchFile
+from destination.configuration import Configuration
+from destination.errors import CustomerError, RequestError
+from destination.memory import Budget
+from destination.schema import Table
+from destination.sdk import common_pb2 as common
+from destination.sdk import destination_sdk_pb2 as sdk
+from destination.sdk import destination_sdk_pb2_grpc as sdk_grpc
+from destination.warehouse import loading, tables
+from destination.warehouse.base import TableName, Warehouse
+from destination.warehouse.directory import Directory
+
+logger = logging.getLogger(__name__)
+
+Response = TypeVar("Response")
+
+
+class Servicer(sdk_grpc.DestinationConnectorServicer):
+    """Answers Fivetran's calls.
+
+    Args:
+        warehouses: leads from a configuration to its warehouse.
+        budget: the memory that batch files may use.
+        batch_file_format: the format that `Capabilities` asks for.
+    """
+
+    def __init__(
+        self,
+        warehouses: Directory,
+        budget: Budget,
+        batch_file_format: sdk.BatchFileFormat = sdk.CSV,
+    ) -> None:
+        self._warehouses = warehouses
+        self._budget = budget
+        self._batch_file_format = batch_file_format
+
+    def ConfigurationForm(
+        self, request: common.ConfigurationFormRequest, context: grpc.ServicerContext
+    ) -> common.ConfigurationFormResponse:
+        return wire.form_to_wire()
+
+    def Capabilities(
+        self, request: sdk.CapabilitiesRequest, context: grpc.ServicerContext
+    ) -> sdk.CapabilitiesResponse:
+        return sdk.CapabilitiesResponse(batch_file_format=self._batch_file_format)
+
+    def Test(
+        self, request: common.TestRequest, context: grpc.ServicerContext
+    ) -> common.TestResponse:
+        try:
+            configuration = Configuration.parse(request.configuration)
+            with self._warehouses.use(configuration) as warehouse:
+                _check(warehouse, request.name)
+        except CustomerError as error:
+            logger.warning("test %s failed: %s", request.name, error)
+            return common.TestResponse(failure=str(error))
+        logger.info("test %s passed", request.name)
+        return common.TestResponse(success=True)
+
+    def DescribeTable(
+        self, request: sdk.DescribeTableRequest, context: grpc.ServicerContext
+    ) -> sdk.DescribeTableResponse:
+        name = TableName(request.schema_name, request.table_name)
+
+        def describe(warehouse: Warehouse) -> tuple[sdk.DescribeTableResponse, str]:
+            table = warehouse.read(str(name), lambda session: tables.describe(session, name))
+            if table is None:
+                return sdk.DescribeTableResponse(not_found=True), "not found"
+            described = sdk.DescribeTableResponse(table=wire.table_to_wire(table))
+            return described, f"described, {len(table.columns)} columns"
+
+        return self._answer(request, name, describe, sdk.DescribeTableResponse)
+
+    def CreateTable(
+        self, request: sdk.CreateTableRequest, context: grpc.ServicerContext
+    ) -> sdk.CreateTableResponse:
+        name = TableName(request.schema_name, request.table.name)
+
+        def create(warehouse: Warehouse) -> tuple[sdk.CreateTableResponse, str]:
+            table = wire.table_from_wire(request.table)
+            warehouse.transact(
+                str(name), lambda session: tables.create(session, name.schema, table)
+            )
+            return sdk.CreateTableResponse(success=True), f"created, {len(table.columns)} columns"
+
+        return self._answer(request, name, create, sdk.CreateTableResponse)
+
+    def AlterTable(
+        self, request: sdk.AlterTableRequest, context: grpc.ServicerContext
+    ) -> sdk.AlterTableResponse:
+        name = TableName(request.schema_name, request.table.name)
+
+        def alter(warehouse: Warehouse) -> tuple[sdk.AlterTableResponse, str]:
+            table = wire.table_from_wire(request.table)
+            alteration = warehouse.transact(
+                str(name),
+                lambda session: tables.alter(
+                    session, name.schema, table, drop_columns=request.drop_columns
+                ),
+            )
+            return sdk.AlterTableResponse(success=True), f"altered: {alteration}"
+
+        return self._answer(request, name, alter, sdk.AlterTableResponse)
+
+    def Truncate(
+        self, request: sdk.TruncateRequest, context: grpc.ServicerContext
+    ) -> sdk.TruncateResponse:
+        name = TableName(request.schema_name, request.table_name)
+        deleted = request.soft.deleted_column if request.HasField("soft") else None
+        before = wire.instant_from_wire(request.utc_delete_before)
+
+        def truncate(warehouse: Warehouse) -> tuple[sdk.TruncateResponse, str]:
+            count = warehouse.transact(
+                str(name),
+                lambda session: tables.truncate(
+                    session, name, request.synced_column, before, deleted
+                ),
+            )
+            what = "deleted" if deleted is None else "marked as deleted"
+            return sdk.TruncateResponse(success=True), f"truncated, {count} rows {what}"
+
+        return self._answer(request, name, truncate, sdk.TruncateResponse)
+
+    def WriteBatch(
+        self, request: sdk.WriteBatchRequest, context: grpc.ServicerContext
+    ) -> sdk.WriteBatchResponse:
+        name = TableName(request.schema_name, request.table.name)
+
+        def write(warehouse: Warehouse) -> tuple[sdk.WriteBatchResponse, str]:
+            table = wire.table_from_wire(request.table)
+            files = _Files(request, table, self._budget)
+            batch = loading.Batch(
+                replace=files.whole(request.replace_files),
+                update=files.partial(request.update_files),
+                delete=files.keys(request.delete_files),
+            )
+            loaded = warehouse.transact(
+                str(name), lambda session: loading.write_batch(session, name.schema, table, batch)
+            )
+            return sdk.WriteBatchResponse(success=True), f"batch written: {loaded}"
+
+        return self._answer(request, name, write, sdk.WriteBatchResponse)
+
+    def _answer(
+        self,
+        request: _Request,
+        name: TableName,
+        work: Callable[[Warehouse], tuple[Response, str]],
+        response: Callable[..., Response],
+    ) -> Response:
+        """Do what a request asks of a warehouse and log it; what a customer can mend is a task."""
+        begun = time.monotonic()
+        try:
+            with self._warehouses.use(Configuration.parse(request.configuration)) as warehouse:
+                answer, outcome = work(warehouse)
+        except CustomerError as error:
+            message = str(error) if str(name) in str(error) else f"{name}: {error}"
+            logger.warning("%s (after %.3f s)", message, time.monotonic() - begun)
+            return response(task=common.Task(message=message))
+        logger.info("%s: %s (%.3f s)", name, outcome, time.monotonic() - begun)
+        return answer
+
+
+class _Request(Protocol):
+    """What the requests about tables have in common."""
+
+    @property
+    def configuration(self) -> Mapping[str, str]: ...
+
+
+class _WriteRequest(Protocol):
+    """What the requests with batch files have in common."""
+
+    @property
+    def keys(self) -> Mapping[str, bytes]: ...
+
+    @property
+    def file_params(self) -> sdk.FileParams: ...
+
+
+class _Files:
+    """The batch files of a request, by what they hold of a row."""
+
+    def __init__(self, request: _WriteRequest, table: Table, budget: Budget) -> None:
+        self._keys = request.keys
+        self._table = table
+        self._read = partial(
+            BatchFile, params=wire.file_params_from_wire(request.file_params), budget=budget
+        )
+
+    def whole(self, names: Iterable[str]) -> list[BatchFile]:
+        """Files of whole rows."""
+        return [self._read(name, self._keys.get(name), table=self._table) for name in names]
+
+    def partial(self, names: Iterable[str]) -> list[BatchFile]:
+        """Files of rows that may leave values unmodified."""
+        return [
+            self._read(name, self._keys.get(name), table=self._table, partial=True)
+            for name in names
+        ]
+
+    def keys(self, names: Iterable[str]) -> list[BatchFile]:
+        """Files of which the key alone counts."""
+        key = tuple(column.name for column in self._table.key)
+        return [
+            self._read(name, self._keys.get(name), table=self._table, only=key) for name in names
+        ]
+
+
+def _check(warehouse: Warehouse, test: str) -> None:
+    checks = {
+        form.CONNECTION.name: warehouse.check_connection,
+        form.PERMISSIONS.name: warehouse.check_permissions,
+        form.VERSION.name: warehouse.check_version,
+    }
+    if test not in checks:
+        raise RequestError(f'there is no test "{test}"')
+    checks[test]()

@@ -1,0 +1,315 @@
+"""What a warehouse must do: transactions, and in each the few things that differ by dialect.
+
+`tables`, `loading`, `history` and `migration` are SQLAlchemy Core and the same for every warehouse;
+they work on a `Session` and ask it by name for whatever its warehouse does in its own way.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import sqlalchemy as sa
+from sqlalchemy.sql import quoted_name
+
+from destination.errors import RequestError
+from destination.schema import Column, Table
+from destination.warehouse.ddl import NamedType
+from destination.warehouse.naming import stored_name
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What differs between warehouses and can be said as data.
+
+    Args:
+        name_bytes: how many bytes of UTF-8 a name may have.
+        reserved_schemas: schemas that are the warehouse's own.
+        reserved_schema_prefix: how further such schemas begin.
+    """
+
+    name_bytes: int
+    reserved_schemas: frozenset[str]
+    reserved_schema_prefix: str
+
+
+@dataclass(frozen=True, slots=True)
+class TableName:
+    """A table as the request names it."""
+
+    schema: str
+    table: str
+
+    def __str__(self) -> str:
+        return f'table "{self.schema}"."{self.table}"'
+
+
+@dataclass(frozen=True, slots=True)
+class StoredColumn:
+    """A column as the warehouse stores it.
+
+    Args:
+        column: as Fivetran sees it, under its full name.
+        name: its name in the warehouse.
+        type_name: its type there, with parameters.
+    """
+
+    column: Column
+    name: str
+    type_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTable:
+    """A table as the warehouse stores it.
+
+    Args:
+        name: as the request names it.
+        clause: the table for SQLAlchemy statements, under its stored names.
+        columns: its columns, in the order they have in the warehouse.
+        key_constraint: the name of its primary key; None if it has none.
+    """
+
+    name: TableName
+    clause: sa.Table
+    columns: tuple[StoredColumn, ...]
+    key_constraint: str | None
+
+    @property
+    def table(self) -> Table:
+        """The table as Fivetran sees it."""
+        return Table(self.name.table, tuple(stored.column for stored in self.columns))
+
+    @property
+    def key(self) -> frozenset[str]:
+        """The full names of the primary key's columns."""
+        return frozenset(column.name for column in self.table.key)
+
+    def find(self, name: str) -> StoredColumn | None:
+        """The column of that full name; None if the table has none."""
+        return next((stored for stored in self.columns if stored.column.name == name), None)
+
+    def get(self, name: str) -> StoredColumn:
+        """The column of that full name.
+
+        Raises:
+            RequestError: if the table has none.
+        """
+        stored = self.find(name)
+        if stored is None:
+            raise RequestError(f'{self.name} has no column "{name}": re-sync the table')
+        return stored
+
+    def __getitem__(self, name: str) -> sa.Column[Any]:
+        """The column of that full name, for SQLAlchemy statements."""
+        return self.clause.c[self.get(name).name]
+
+
+class Session(ABC):
+    """One transaction in a warehouse."""
+
+    capabilities: Capabilities
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self.connection = connection
+
+    def execute(self, statement: sa.Executable) -> int:
+        """Execute a statement.
+
+        Returns:
+            How many rows it changed.
+        """
+        return self.connection.execute(statement).rowcount
+
+    def scalar(self, statement: sa.Executable) -> Any:
+        """The one value that a query answers."""
+        return self.connection.execute(statement).scalar()
+
+    def name(self, name: str) -> quoted_name:
+        """The name under which the warehouse stores a schema, table or column, to be quoted."""
+        return quoted_name(stored_name(name, self.capabilities.name_bytes), quote=True)
+
+    def schema(self, name: str) -> quoted_name:
+        """The name under which the warehouse stores a customer's schema.
+
+        Raises:
+            RequestError: if the schema is the warehouse's own.
+        """
+        own = name.startswith(self.capabilities.reserved_schema_prefix)
+        if own or name in self.capabilities.reserved_schemas:
+            raise RequestError(
+                f'schema "{name}" belongs to the warehouse itself: choose another schema name'
+            )
+        return self.name(name)
+
+    def clause(self, name: TableName, columns: Iterable[sa.Column[Any]] = ()) -> sa.Table:
+        """The table for SQLAlchemy statements."""
+        return sa.Table(
+            self.name(name.table), sa.MetaData(), *columns, schema=self.schema(name.schema)
+        )
+
+    def column_clause(self, column: Column, *, nullable: bool = True) -> sa.Column[Any]:
+        """The column for SQLAlchemy statements, under its stored name."""
+        return sa.Column(
+            self.name(column.name), NamedType(self.type_name(column)), nullable=nullable
+        )
+
+    def get_table(self, name: TableName) -> StoredTable:
+        """A table that must exist.
+
+        Raises:
+            RequestError: if it does not.
+        """
+        stored = self.find_table(name)
+        if stored is None:
+            raise RequestError(f"{name} does not exist: re-sync the table")
+        return stored
+
+    @abstractmethod
+    def find_table(self, name: TableName) -> StoredTable | None:
+        """Read a table's description from the catalog; None if the table or its schema is missing."""
+
+    @abstractmethod
+    def create_schema(self, schema: str) -> None:
+        """Create a schema if it is missing; safe when several sessions do so at once."""
+
+    @abstractmethod
+    def comment(self, target: sa.Table | sa.Column[Any], comment: str | None) -> None:
+        """Set or remove the comment of a table or of a column."""
+
+    @abstractmethod
+    def lock(self, name: TableName) -> None:
+        """Wait until no other session of this project changes the table; until the session's end."""
+
+    @abstractmethod
+    def type_name(self, column: Column) -> str:
+        """The warehouse's type for a column."""
+
+    @abstractmethod
+    def wire_type_name(self, column: Column) -> str:
+        """The warehouse's type in which a column's values arrive by `copy`."""
+
+    @abstractmethod
+    def type_remark(self, column: Column) -> bool:
+        """Whether the warehouse's type alone does not tell the column's Fivetran type."""
+
+    @abstractmethod
+    def cast(self, value: sa.ColumnElement[Any], source: str, target: str) -> sa.ColumnElement[Any]:
+        """A value of one of the warehouse's types as another, by Fivetran's notation of texts."""
+
+    @abstractmethod
+    def create_staging(self, columns: Sequence[sa.Column[Any]]) -> sa.Table:
+        """Create a table of its own for this transaction, which ends with it."""
+
+    @abstractmethod
+    def copy(
+        self, target: sa.Table, columns: Sequence[sa.Column[Any]], batches: Iterable[pa.RecordBatch]
+    ) -> int:
+        """Append record batches to a table.
+
+        Args:
+            target: the table.
+            columns: its columns, in the order of the record batches' fields.
+            batches: the rows.
+
+        Returns:
+            How many rows there were.
+
+        Raises:
+            BatchFileError: with the number of the row that the warehouse refuses.
+        """
+
+    @abstractmethod
+    def try_copy(
+        self, target: sa.Table, columns: Sequence[sa.Column[Any]], batches: Iterable[pa.RecordBatch]
+    ) -> int | None:
+        """As `copy`, but None, and the table as it was, where a row's key is there already."""
+
+    @abstractmethod
+    def upsert(
+        self, target: sa.Table, rows: sa.Select[Any], names: Sequence[str], key: Sequence[str]
+    ) -> sa.Executable:
+        """A statement that inserts rows, or updates the row of the same key.
+
+        Args:
+            target: the table.
+            rows: the rows, each key at most once.
+            names: the stored names of their columns.
+            key: those of the key among them.
+        """
+
+    @abstractmethod
+    def last_rows(
+        self,
+        columns: Sequence[sa.ColumnElement[Any]],
+        key: Sequence[sa.ColumnElement[Any]],
+        order: sa.ColumnElement[Any],
+    ) -> sa.Select[Any]:
+        """A query of these columns in the last row, by an order, of each key."""
+
+    @abstractmethod
+    def last_value(
+        self,
+        value: sa.ColumnElement[Any],
+        where: sa.ColumnElement[bool],
+        order: sa.ColumnElement[Any],
+    ) -> sa.ColumnElement[Any]:
+        """An aggregate: the value of the last row, by an order, of those that fulfil a condition."""
+
+    @abstractmethod
+    def is_modified(self, mask: sa.ColumnElement[Any], position: int) -> sa.ColumnElement[bool]:
+        """Whether a mask of `rows.MODIFIED` has a value in the column at a position."""
+
+
+class Warehouse(ABC):
+    """A warehouse that a configuration leads to."""
+
+    @abstractmethod
+    def transact(self, subject: str, work: Callable[[Session], Result]) -> Result:
+        """Run work in one transaction, as often as it takes to apply it exactly once.
+
+        Args:
+            subject: what the work is about, for error messages.
+            work: what to do; it may run several times, each from the beginning.
+
+        Raises:
+            WarehouseError: if the warehouse refuses.
+            UnreachableError: if it could not be reached or kept failing.
+        """
+
+    @abstractmethod
+    def read(self, subject: str, work: Callable[[Session], Result]) -> Result:
+        """As `transact`, for work that changes nothing."""
+
+    @abstractmethod
+    def check_connection(self) -> None:
+        """Reach the warehouse and log in.
+
+        Raises:
+            WarehouseError: saying what does not work and the remedy.
+        """
+
+    @abstractmethod
+    def check_permissions(self) -> None:
+        """Create a schema and a table, for real, and roll them back.
+
+        Raises:
+            WarehouseError: naming the missing privilege.
+        """
+
+    @abstractmethod
+    def check_version(self) -> None:
+        """Check that the warehouse's version is supported.
+
+        Raises:
+            WarehouseError: if it is not.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close its connections."""

@@ -1,0 +1,144 @@
+"""The ALTER TABLE statements that SQLAlchemy has no words for, as SQLAlchemy DDL elements."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.schema import ExecutableDDLElement
+from sqlalchemy.sql.compiler import DDLCompiler
+
+
+class NamedType(sa.types.UserDefinedType[Any]):
+    """A warehouse type by its name there, with its parameters: `numeric(10,2)`."""
+
+    cache_ok = True
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def get_col_spec(self, **_: Any) -> str:
+        return self.name
+
+
+@dataclass(eq=False)
+class AddColumn(ExecutableDDLElement):
+    """ALTER TABLE … ADD COLUMN …"""
+
+    table: sa.Table
+    column: sa.Column[Any]
+
+
+@dataclass(eq=False)
+class DropColumn(ExecutableDDLElement):
+    """ALTER TABLE … DROP COLUMN …"""
+
+    table: sa.Table
+    column: str
+
+
+@dataclass(eq=False)
+class AlterColumnType(ExecutableDDLElement):
+    """ALTER TABLE … ALTER COLUMN … TYPE … USING …"""
+
+    table: sa.Table
+    column: str
+    type_name: str
+    using: sa.ColumnElement[Any]
+
+
+@dataclass(eq=False)
+class DropNotNull(ExecutableDDLElement):
+    """ALTER TABLE … ALTER COLUMN … DROP NOT NULL"""
+
+    table: sa.Table
+    column: str
+
+
+@dataclass(eq=False)
+class AddPrimaryKey(ExecutableDDLElement):
+    """ALTER TABLE … ADD PRIMARY KEY (…), under a name of the warehouse's own choice."""
+
+    table: sa.Table
+    columns: tuple[str, ...]
+
+
+@dataclass(eq=False)
+class DropConstraint(ExecutableDDLElement):
+    """ALTER TABLE … DROP CONSTRAINT …"""
+
+    table: sa.Table
+    name: str
+
+
+@dataclass(eq=False)
+class RenameTable(ExecutableDDLElement):
+    """ALTER TABLE … RENAME TO …"""
+
+    table: sa.Table
+    name: str
+
+
+@dataclass(eq=False)
+class RenameColumn(ExecutableDDLElement):
+    """ALTER TABLE … RENAME COLUMN … TO …"""
+
+    table: sa.Table
+    column: str
+    name: str
+
+
+def _alter(table: sa.Table, compiler: DDLCompiler) -> str:
+    return f"ALTER TABLE {compiler.preparer.format_table(table)}"
+
+
+@compiles(AddColumn)
+def _add_column(element: AddColumn, compiler: DDLCompiler, **_: Any) -> str:
+    specification = compiler.get_column_specification(element.column)
+    return f"{_alter(element.table, compiler)} ADD COLUMN {specification}"
+
+
+@compiles(DropColumn)
+def _drop_column(element: DropColumn, compiler: DDLCompiler, **_: Any) -> str:
+    column = compiler.preparer.quote(element.column)
+    return f"{_alter(element.table, compiler)} DROP COLUMN {column}"
+
+
+@compiles(AlterColumnType)
+def _alter_column_type(element: AlterColumnType, compiler: DDLCompiler, **_: Any) -> str:
+    column = compiler.preparer.quote(element.column)
+    using = compiler.sql_compiler.process(element.using, include_table=False, literal_binds=True)
+    alter = f"{_alter(element.table, compiler)} ALTER COLUMN {column}"
+    return f"{alter} TYPE {element.type_name} USING {using}"
+
+
+@compiles(DropNotNull)
+def _drop_not_null(element: DropNotNull, compiler: DDLCompiler, **_: Any) -> str:
+    column = compiler.preparer.quote(element.column)
+    return f"{_alter(element.table, compiler)} ALTER COLUMN {column} DROP NOT NULL"
+
+
+@compiles(AddPrimaryKey)
+def _add_primary_key(element: AddPrimaryKey, compiler: DDLCompiler, **_: Any) -> str:
+    columns = ", ".join(compiler.preparer.quote(column) for column in element.columns)
+    return f"{_alter(element.table, compiler)} ADD PRIMARY KEY ({columns})"
+
+
+@compiles(DropConstraint)
+def _drop_constraint(element: DropConstraint, compiler: DDLCompiler, **_: Any) -> str:
+    name = compiler.preparer.quote(element.name)
+    return f"{_alter(element.table, compiler)} DROP CONSTRAINT {name}"
+
+
+@compiles(RenameTable)
+def _rename_table(element: RenameTable, compiler: DDLCompiler, **_: Any) -> str:
+    return f"{_alter(element.table, compiler)} RENAME TO {compiler.preparer.quote(element.name)}"
+
+
+@compiles(RenameColumn)
+def _rename_column(element: RenameColumn, compiler: DDLCompiler, **_: Any) -> str:
+    quote = compiler.preparer.quote
+    names = f"{quote(element.column)} TO {quote(element.name)}"
+    return f"{_alter(element.table, compiler)} RENAME COLUMN {names}"

@@ -1,0 +1,61 @@
+"""The warehouses in use, one a configuration, so that connections are pooled and never shared."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from destination.configuration import Configuration
+from destination.warehouse.base import Warehouse
+
+IDLE_SECONDS = 300
+
+
+class Directory:
+    """Opens a warehouse when it is first used, and closes it when it was not for a while.
+
+    Args:
+        connect: leads from a configuration to a warehouse.
+    """
+
+    def __init__(self, connect: Callable[[Configuration], Warehouse]) -> None:
+        self._connect = connect
+        self._entries: dict[Configuration, _Entry] = {}
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def use(self, configuration: Configuration) -> Iterator[Warehouse]:
+        """The warehouse of a configuration, kept open for as long as it is used."""
+        with self._lock:
+            entry = self._entries.get(configuration)
+            if entry is None:
+                entry = self._entries[configuration] = _Entry(self._connect(configuration))
+            entry.users += 1
+        try:
+            yield entry.warehouse
+        finally:
+            with self._lock:
+                entry.users -= 1
+                entry.last_used = time.monotonic()
+
+    def close_idle(self, seconds: float = IDLE_SECONDS) -> None:
+        """Close the warehouses that nobody used for so many seconds."""
+        oldest = time.monotonic() - seconds
+        with self._lock:
+            idle = [
+                configuration
+                for configuration, entry in self._entries.items()
+                if not entry.users and entry.last_used <= oldest
+            ]
+            entries = [self._entries.pop(configuration) for configuration in idle]
+        for entry in entries:
+            entry.warehouse.close()
+
+
+class _Entry:
+    def __init__(self, warehouse: Warehouse) -> None:
+        self.warehouse = warehouse
+        self.users = 0
+        self.last_used = time.monotonic()

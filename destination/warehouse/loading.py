@@ -1,0 +1,146 @@
+"""Loading: the files of a WriteBatch request merged into a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from destination.errors import RequestError
+from destination.rows import RowSource
+from destination.schema import Table
+from destination.warehouse.base import Session, StoredTable, TableName
+from destination.warehouse.staging import (
+    folded,
+    has_duplicates,
+    same_key,
+    stage,
+    stored_columns,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The files of one request, in the order in which they apply."""
+
+    replace: Sequence[RowSource]
+    update: Sequence[RowSource]
+    delete: Sequence[RowSource]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """How many rows the files of each kind held."""
+
+    replaced: int
+    updated: int
+    deleted: int
+
+    def __str__(self) -> str:
+        return f"{self.replaced} rows replaced, {self.updated} updated, {self.deleted} deleted"
+
+
+def write_batch(session: Session, schema: str, table: Table, batch: Batch) -> Loaded:
+    """Apply replace, update and delete files to a table, in this order.
+
+    Raises:
+        RequestError: if the table in the warehouse does not match the request.
+        BatchFileError: if a file cannot be read.
+    """
+    name = TableName(schema, table.name)
+    session.lock(name)
+    target = session.get_table(name)
+    key = key_of(target, table)
+    if not key and (batch.update or batch.delete):
+        raise RequestError(
+            f"{name} has no primary key, so its rows cannot be updated or deleted: re-sync the table"
+        )
+    return Loaded(
+        replaced=_replace(session, target, key, batch.replace),
+        updated=sum(_update(session, target, key, source) for source in batch.update),
+        deleted=sum(_delete(session, target, key, source) for source in batch.delete),
+    )
+
+
+def key_of(target: StoredTable, table: Table) -> tuple[str, ...]:
+    """The full names of the key's columns, of which request and warehouse must have the same idea.
+
+    Raises:
+        RequestError: if they do not.
+    """
+    key = tuple(column.name for column in table.key)
+    if target.key != set(key):
+        raise RequestError(
+            f"{target.name} has the primary key ({', '.join(sorted(target.key))}), but the request "
+            f"says ({', '.join(sorted(key))}): re-sync the table"
+        )
+    return key
+
+
+def _replace(
+    session: Session, target: StoredTable, key: Sequence[str], sources: Sequence[RowSource]
+) -> int:
+    """Upsert files; straight into the table as long as it holds no row of their keys."""
+    count = 0
+    straight = bool(sources) and (not key or _is_empty(session, target))
+    for source in sources:
+        copied = _copy_straight(session, target, source) if straight else None
+        straight = copied is not None
+        count += copied if copied is not None else _upsert(session, target, key, source)
+    return count
+
+
+def _is_empty(session: Session, target: StoredTable) -> bool:
+    row = sa.select(sa.literal(1)).select_from(target.clause)
+    return not session.scalar(sa.select(sa.exists(row)))
+
+
+def _copy_straight(session: Session, target: StoredTable, source: RowSource) -> int | None:
+    """Copy a file into the table; None where types or a key that is there already forbid it."""
+    with source.open() as rows:
+        columns = stored_columns(target, rows.columns)
+        pairs = zip(columns, rows.columns, strict=True)
+        if any(stored.type_name != session.wire_type_name(column) for stored, column in pairs):
+            return None
+        clauses = [target.clause.c[column.name] for column in columns]
+        return session.try_copy(target.clause, clauses, rows)
+
+
+def _upsert(session: Session, target: StoredTable, key: Sequence[str], source: RowSource) -> int:
+    staged = stage(session, target, source)
+    values = list(staged.values.values())
+    names = [column.name for column in staged.columns]
+    if not key:
+        session.execute(sa.insert(target.clause).from_select(names, sa.select(*values)))
+        return staged.count
+    rows = sa.select(*values)
+    if has_duplicates(session, staged, key):
+        rows = session.last_rows(values, [staged.values[name] for name in key], staged.ordinal)
+    keys = [target.get(name).name for name in key]
+    session.execute(session.upsert(target.clause, rows, names, keys))
+    return staged.count
+
+
+def _update(session: Session, target: StoredTable, key: Sequence[str], source: RowSource) -> int:
+    staged = stage(session, target, source)
+    others = [column for column in staged.columns if column.column.name not in key]
+    if not others:
+        return staged.count
+    changes = folded(session, staged, key)
+    changed = {
+        column.name: sa.case(
+            (changes.modified[column.column.name], changes.values[column.column.name]),
+            else_=target.clause.c[column.name],
+        )
+        for column in others
+    }
+    same = same_key(target, key, changes.values)
+    session.execute(sa.update(target.clause).values(changed).where(*same))
+    return staged.count
+
+
+def _delete(session: Session, target: StoredTable, key: Sequence[str], source: RowSource) -> int:
+    staged = stage(session, target, source)
+    session.execute(sa.delete(target.clause).where(*same_key(target, key, staged.values)))
+    return staged.count

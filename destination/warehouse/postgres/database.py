@@ -1,0 +1,246 @@
+"""Connections to one PostgreSQL, and transactions on them that are applied exactly once."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import psycopg
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    stop_after_delay,
+    wait_random_exponential,
+)
+
+from destination.configuration import Configuration
+from destination.errors import UnreachableError, WarehouseError
+from destination.schema import Column, DataType, Table
+from destination.warehouse import tables
+from destination.warehouse.base import Session, Warehouse
+from destination.warehouse.ddl import NamedType
+from destination.warehouse.postgres import certificates
+from destination.warehouse.postgres.errors import explain, is_connection_lost, is_transient
+from destination.warehouse.postgres.session import PostgresSession
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+APPLICATION_NAME = "fivetran_destination"
+POOL_SIZE = 8
+POOL_WAIT_SECONDS = 600
+CONNECT_SECONDS = 10
+PATIENCE_SECONDS = 8
+"""How long somebody in front of the setup form waits."""
+OLDEST_VERSION = 13
+OLDEST_VERSION_NUMBER = OLDEST_VERSION * 10_000
+
+SESSION_SETTINGS = {
+    "TimeZone": "UTC",
+    "standard_conforming_strings": "on",
+    "lock_timeout": "30s",
+}
+"""Set for each transaction, so that a pooler in transaction mode may lie between."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How long transient trouble is retried.
+
+    Args:
+        seconds: until when a new attempt is begun.
+        longest_wait: the most seconds between two attempts.
+    """
+
+    seconds: float = 120
+    longest_wait: float = 10
+
+    def retrying(self, subject: str) -> Retrying:
+        """Attempts with exponential backoff and jitter."""
+
+        def log_retry(state: RetryCallState) -> None:
+            error = state.outcome.exception() if state.outcome else None
+            if isinstance(error, DBAPIError):
+                logger.warning("retrying: %s", explain(error, subject))
+
+        return Retrying(
+            retry=retry_if_exception(is_transient),
+            stop=stop_after_delay(self.seconds),
+            wait=wait_random_exponential(multiplier=0.2, max=self.longest_wait),
+            before_sleep=log_retry,
+            reraise=True,
+        )
+
+
+class PostgresWarehouse(Warehouse):
+    """A PostgreSQL that a configuration leads to.
+
+    Args:
+        parameters: libpq's connection parameters.
+        files: closes the files that the parameters name.
+        retry: how long transient trouble is retried.
+    """
+
+    def __init__(
+        self,
+        parameters: dict[str, Any],
+        files: ExitStack | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> None:
+        self._parameters = {
+            "application_name": APPLICATION_NAME,
+            "connect_timeout": CONNECT_SECONDS,
+            **parameters,
+        }
+        self._files = files or ExitStack()
+        self._retry = retry or RetryPolicy()
+        self._engine = sa.create_engine(
+            "postgresql+psycopg://",
+            creator=self._connect,
+            pool_size=POOL_SIZE,
+            max_overflow=0,
+            pool_timeout=POOL_WAIT_SECONDS,
+            use_native_hstore=False,
+            hide_parameters=True,
+        )
+
+    @classmethod
+    def from_configuration(
+        cls, configuration: Configuration, retry: RetryPolicy | None = None
+    ) -> PostgresWarehouse:
+        """The PostgreSQL that a setup form describes."""
+        files = ExitStack()
+        parameters = {
+            "host": configuration.host,
+            "port": configuration.port,
+            "dbname": configuration.database,
+            "user": configuration.user,
+            "password": configuration.password,
+            "sslmode": configuration.sslmode.word,
+            **certificates.as_files(configuration, files),
+        }
+        if configuration.sslmode.verifies:
+            parameters.setdefault("sslrootcert", "system")
+        return cls(parameters, files, retry)
+
+    @classmethod
+    def from_uri(cls, uri: str, retry: RetryPolicy | None = None) -> PostgresWarehouse:
+        """The PostgreSQL that a libpq URI names."""
+        return cls(psycopg.conninfo.conninfo_to_dict(uri), retry=retry)
+
+    def transact(self, subject: str, work: Callable[[Session], Result]) -> Result:
+        return self._explained(subject, lambda: self._transact(subject, work))
+
+    def read(self, subject: str, work: Callable[[Session], Result]) -> Result:
+        return self._explained(subject, lambda: self._read_with_retries(subject, work))
+
+    def check_connection(self) -> None:
+        self._once("connection", lambda session: session.scalar(sa.select(1)))
+
+    def check_permissions(self) -> None:
+        schema = f"fivetran_test_{uuid4().hex[:12]}"
+        table = Table("test", (Column("id", DataType.INT, primary_key=True),))
+
+        def create_and_roll_back(session: Session) -> None:
+            tables.create(session, schema, table)
+            session.connection.rollback()
+
+        self._once("permissions", create_and_roll_back)
+
+    def check_version(self) -> None:
+        query = sa.select(sa.func.current_setting("server_version_num").cast(sa.Integer))
+        number = self._once("version", lambda session: session.scalar(query))
+        if number < OLDEST_VERSION_NUMBER:
+            raise WarehouseError(
+                f"the server is PostgreSQL {number // 10_000}, but this connector needs "
+                f"{OLDEST_VERSION} or newer: upgrade the server"
+            )
+
+    def close(self) -> None:
+        self._engine.dispose()
+        self._files.close()
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        return psycopg.connect(**self._parameters, prepare_threshold=None)
+
+    def _once(self, subject: str, work: Callable[[Session], Result]) -> Result:
+        """Work without any retry, for somebody who waits."""
+        waiting = ThreadPoolExecutor(1, thread_name_prefix="check")
+        attempt = waiting.submit(self._read, work)
+        waiting.shutdown(wait=False)
+        try:
+            return self._explained(subject, lambda: attempt.result(PATIENCE_SECONDS))
+        except TimeoutError as error:
+            raise UnreachableError(
+                f"{subject}: PostgreSQL did not answer within {PATIENCE_SECONDS} s: check host and "
+                f"port, and that the network lets Fivetran through"
+            ) from error
+
+    def _explained(self, subject: str, work: Callable[[], Result]) -> Result:
+        begun = time.monotonic()
+        try:
+            return work()
+        except (DBAPIError, sa.exc.TimeoutError) as error:
+            explained = explain(error, subject)
+            if isinstance(explained, UnreachableError):
+                waited = time.monotonic() - begun
+                raise UnreachableError(f"{explained}; tried for {waited:.0f} s") from error
+            raise explained from error
+
+    def _read(self, work: Callable[[Session], Result]) -> Result:
+        with self._engine.connect() as connection:
+            _prepare(connection)
+            return work(PostgresSession(connection))
+
+    def _read_with_retries(self, subject: str, work: Callable[[Session], Result]) -> Result:
+        result: Result = self._retry.retrying(subject)(self._read, work)
+        return result
+
+    def _transact(self, subject: str, work: Callable[[Session], Result]) -> Result:
+        result: Result = self._retry.retrying(subject)(self._attempt, subject, work)
+        return result
+
+    def _attempt(self, subject: str, work: Callable[[Session], Result]) -> Result:
+        with self._engine.connect() as connection:
+            transaction = _prepare(connection, writing=True)
+            result = work(PostgresSession(connection))
+            try:
+                connection.commit()
+            except DBAPIError as error:
+                if not is_connection_lost(error) or not self._was_committed(subject, transaction):
+                    raise
+            return result
+
+    def _was_committed(self, subject: str, transaction: str) -> bool:
+        """Find out what became of a transaction whose commit was not answered."""
+
+        def status(session: Session) -> str | None:
+            xid = sa.cast(sa.literal(transaction), NamedType("xid8"))
+            answer: str | None = session.scalar(sa.select(sa.func.pg_xact_status(xid)))
+            return answer
+
+        while (answer := self._read_with_retries(subject, status)) == "in progress":
+            time.sleep(0.1)
+        logger.warning("%s: the answer to a commit was lost; it is %s", subject, answer)
+        return answer == "committed"
+
+
+def _prepare(connection: sa.Connection, *, writing: bool = False) -> str:
+    """Begin a transaction with the session's settings.
+
+    Returns:
+        The transaction's number if it is for writing.
+    """
+    settings = [sa.func.set_config(name, value, True) for name, value in SESSION_SETTINGS.items()]
+    number = sa.func.pg_current_xact_id() if writing else sa.literal("0")
+    return str(connection.scalar(sa.select(sa.cast(number, sa.Text), *settings)))

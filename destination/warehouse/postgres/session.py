@@ -1,0 +1,181 @@
+"""One transaction in PostgreSQL: its catalog, its COPY, its own ways to say things."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from itertools import chain, count
+from typing import Any, cast
+
+import psycopg
+import pyarrow as pa
+import sqlalchemy as sa
+from pgpq import ArrowToPostgresBinaryEncoder
+from psycopg import sql
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.schema import CreateSchema, CreateTable, SetColumnComment, SetTableComment
+
+from destination.schema import Column
+from destination.warehouse.base import Capabilities, Session, StoredTable, TableName
+from destination.warehouse.naming import comment_for
+from destination.warehouse.postgres import catalog, types
+from destination.warehouse.postgres.errors import explain_copy, is_duplicate_key
+
+CAPABILITIES = Capabilities(
+    name_bytes=63,
+    reserved_schemas=frozenset({"information_schema"}),
+    reserved_schema_prefix="pg_",
+)
+
+
+class PostgresSession(Session):
+    """A transaction in PostgreSQL."""
+
+    capabilities = CAPABILITIES
+
+    def __init__(self, connection: sa.Connection) -> None:
+        super().__init__(connection)
+        self._staging_numbers = count(1)
+
+    def find_table(self, name: TableName) -> StoredTable | None:
+        return catalog.find_table(self, name)
+
+    def create_schema(self, schema: str) -> None:
+        stored = self.schema(schema)
+        if catalog.schema_exists(self, stored):
+            return
+        self._lock(f"schema {schema}")
+        if catalog.schema_exists(self, stored):
+            return
+        self.execute(CreateSchema(stored))
+        if comment := comment_for(schema, stored):
+            self._raw().execute(
+                sql.SQL("COMMENT ON SCHEMA {} IS {}").format(sql.Identifier(stored), comment)
+            )
+
+    def comment(self, target: sa.Table | sa.Column[Any], comment: str | None) -> None:
+        target.comment = comment
+        if isinstance(target, sa.Table):
+            self.execute(SetTableComment(target))
+        else:
+            self.execute(SetColumnComment(target))
+
+    def lock(self, name: TableName) -> None:
+        self._lock(f"table {self.schema(name.schema)}\0{self.name(name.table)}")
+
+    def _lock(self, what: str) -> None:
+        number = int.from_bytes(hashlib.sha256(what.encode()).digest()[:8], signed=True)
+        self.connection.execute(sa.select(sa.func.pg_advisory_xact_lock(number)))
+
+    def type_name(self, column: Column) -> str:
+        return types.type_name(column)
+
+    def wire_type_name(self, column: Column) -> str:
+        return types.wire_type_name(column)
+
+    def type_remark(self, column: Column) -> bool:
+        return types.needs_remark(column.type)
+
+    def cast(self, value: sa.ColumnElement[Any], source: str, target: str) -> sa.ColumnElement[Any]:
+        return types.cast(value, source, target)
+
+    def create_staging(self, columns: Sequence[sa.Column[Any]]) -> sa.Table:
+        table = sa.Table(
+            f"fivetran_staging_{next(self._staging_numbers)}",
+            sa.MetaData(),
+            *columns,
+            schema="pg_temp",
+            postgresql_on_commit="DROP",
+        )
+        self.execute(CreateTable(table))
+        return table
+
+    def copy(
+        self, target: sa.Table, columns: Sequence[sa.Column[Any]], batches: Iterable[pa.RecordBatch]
+    ) -> int:
+        batches = iter(batches)
+        first = next(batches, None)
+        if first is None:
+            return 0
+        statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(
+            sql.Identifier(*[part for part in (target.schema, target.name) if part]),
+            sql.SQL(", ").join(sql.Identifier(column.name) for column in columns),
+        )
+        try:
+            with self._raw() as cursor, cursor.copy(statement) as copy:
+                return _write(copy, chain([first], batches), first.schema)
+        except psycopg.Error as error:
+            refused = explain_copy(error, [column.name for column in columns])
+            if refused is not None:
+                raise refused from error
+            raise self._as_sqlalchemy(error) from error
+
+    def try_copy(
+        self, target: sa.Table, columns: Sequence[sa.Column[Any]], batches: Iterable[pa.RecordBatch]
+    ) -> int | None:
+        savepoint = self.connection.begin_nested()
+        try:
+            copied = self.copy(target, columns, batches)
+        except DBAPIError as error:
+            if not is_duplicate_key(error):
+                raise
+            savepoint.rollback()
+            return None
+        savepoint.commit()
+        return copied
+
+    def upsert(
+        self, target: sa.Table, rows: sa.Select[Any], names: Sequence[str], key: Sequence[str]
+    ) -> sa.Executable:
+        insert = postgresql.insert(target).from_select(list(names), rows)
+        keys = [target.c[name] for name in key]
+        others = [name for name in names if name not in key]
+        if not others:
+            return insert.on_conflict_do_nothing(index_elements=keys)
+        return insert.on_conflict_do_update(
+            index_elements=keys, set_={name: insert.excluded[name] for name in others}
+        )
+
+    def last_rows(
+        self,
+        columns: Sequence[sa.ColumnElement[Any]],
+        key: Sequence[sa.ColumnElement[Any]],
+        order: sa.ColumnElement[Any],
+    ) -> sa.Select[Any]:
+        rows = sa.select(*columns).ext(postgresql.distinct_on(*key))
+        return rows.order_by(*key, order.desc())
+
+    def last_value(
+        self,
+        value: sa.ColumnElement[Any],
+        where: sa.ColumnElement[bool],
+        order: sa.ColumnElement[Any],
+    ) -> sa.ColumnElement[Any]:
+        latest_first = postgresql.aggregate_order_by(value, order.desc())
+        values = sa.func.array_agg(latest_first, type_=postgresql.ARRAY(value.type))
+        return values.filter(where)[1]
+
+    def is_modified(self, mask: sa.ColumnElement[Any], position: int) -> sa.ColumnElement[bool]:
+        return sa.func.get_byte(mask, position) == 1
+
+    def _raw(self) -> psycopg.Cursor[Any]:
+        """A cursor of the driver, in the same transaction."""
+        return self._driver().cursor()
+
+    def _driver(self) -> psycopg.Connection[Any]:
+        return cast("psycopg.Connection[Any]", self.connection.connection.driver_connection)
+
+    def _as_sqlalchemy(self, error: psycopg.Error) -> DBAPIError:
+        """The error as SQLAlchemy raises those of its own statements."""
+        return DBAPIError("COPY", None, error, connection_invalidated=self._driver().broken)
+
+
+def _write(copy: psycopg.Copy, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> int:
+    encoder, rows = ArrowToPostgresBinaryEncoder(schema), 0
+    copy.write(encoder.write_header())
+    for batch in batches:
+        copy.write(encoder.write_batch(batch))
+        rows += batch.num_rows
+    copy.write(encoder.finish())
+    return rows

@@ -1,0 +1,134 @@
+"""PostgreSQL's types for Fivetran's, both ways, and the casts between them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from destination.rows import arrow_type
+from destination.schema import Column, DataType, DecimalParams
+from destination.warehouse.ddl import NamedType
+
+TYPE_NAMES: dict[DataType, str] = {
+    DataType.BOOLEAN: "boolean",
+    DataType.SHORT: "smallint",
+    DataType.INT: "integer",
+    DataType.LONG: "bigint",
+    DataType.DECIMAL: "numeric",
+    DataType.FLOAT: "real",
+    DataType.DOUBLE: "double precision",
+    DataType.NAIVE_TIME: "time without time zone",
+    DataType.NAIVE_DATE: "date",
+    DataType.NAIVE_DATETIME: "timestamp without time zone",
+    DataType.UTC_DATETIME: "timestamp with time zone",
+    DataType.BINARY: "bytea",
+    DataType.XML: "text",
+    DataType.STRING: "text",
+    DataType.JSON: "json",
+}
+"""The types of the columns that the project creates, as `format_type` writes them."""
+
+NEAREST_TYPES: dict[str, DataType] = {
+    "bool": DataType.BOOLEAN,
+    "int2": DataType.SHORT,
+    "int4": DataType.INT,
+    "int8": DataType.LONG,
+    "numeric": DataType.DECIMAL,
+    "float4": DataType.FLOAT,
+    "float8": DataType.DOUBLE,
+    "time": DataType.NAIVE_TIME,
+    "date": DataType.NAIVE_DATE,
+    "timestamp": DataType.NAIVE_DATETIME,
+    "timestamptz": DataType.UTC_DATETIME,
+    "bytea": DataType.BINARY,
+    "json": DataType.JSON,
+    "jsonb": DataType.JSON,
+    "xml": DataType.XML,
+}
+"""The Fivetran type of each type in `pg_type`; any other, made by hand, is a STRING."""
+
+WITH_LENGTH = frozenset({"varchar", "bpchar"})
+MODIFIER_HEADER_BYTES = 4
+NUMBERS = frozenset({"smallint", "integer", "bigint", "real", "double precision", "numeric"})
+TEXTS = frozenset({"text", "character varying", "character"})
+
+
+def type_name(column: Column) -> str:
+    """The PostgreSQL type of a column that the project creates."""
+    if column.type is DataType.DECIMAL and column.decimal is not None:
+        return f"numeric({column.decimal.precision},{column.decimal.scale})"
+    return TYPE_NAMES[column.type]
+
+
+def wire_type_name(column: Column) -> str:
+    """The PostgreSQL type in which a column's values arrive by COPY."""
+    if column.type is DataType.DECIMAL and arrow_type(column) == pa.string():
+        return "text"
+    return type_name(column)
+
+
+def described_column(
+    name: str, base_type: str, modifier: int, remarked: DataType | None, *, primary_key: bool
+) -> Column:
+    """A column of the catalog as Fivetran sees it.
+
+    Args:
+        name: its full name.
+        base_type: its type's name in `pg_type`; of a domain, the type below.
+        modifier: the type's modifier (`atttypmod`), -1 for none.
+        remarked: the Fivetran type that its comment names.
+        primary_key: whether it is part of the primary key.
+    """
+    nearest = NEAREST_TYPES.get(base_type, DataType.STRING)
+    kind = remarked if remarked and TYPE_NAMES[remarked] == base_type else nearest
+    return Column(
+        name,
+        kind,
+        primary_key,
+        decimal=_decimal_params(modifier) if base_type == "numeric" else None,
+        string_byte_length=_length(modifier) if base_type in WITH_LENGTH else None,
+    )
+
+
+def _decimal_params(modifier: int) -> DecimalParams | None:
+    """Precision and scale, as `numeric`'s modifier packs them: 16 bits, then 11 signed ones."""
+    if modifier < MODIFIER_HEADER_BYTES:
+        return None
+    packed = modifier - MODIFIER_HEADER_BYTES
+    precision, scale = packed >> 16 & 0xFFFF, ((packed & 0x7FF) ^ 0x400) - 0x400
+    return DecimalParams(precision, scale) if scale >= 0 else DecimalParams(precision - scale, 0)
+
+
+def _length(modifier: int) -> int | None:
+    return None if modifier < MODIFIER_HEADER_BYTES else modifier - MODIFIER_HEADER_BYTES
+
+
+def cast(value: sa.ColumnElement[Any], source: str, target: str) -> sa.ColumnElement[Any]:
+    """A value of one PostgreSQL type as another.
+
+    Binaries become base64 and back, as Fivetran writes them; booleans become 1 and 0; whatever else
+    PostgreSQL itself converts.
+    """
+    if source == target:
+        return value
+    origin, goal = _bare(source), _bare(target)
+    if origin == "bytea" and goal in TEXTS:
+        value = sa.func.translate(sa.func.encode(value, "base64"), "\n", "")
+    elif origin in TEXTS and goal == "bytea":
+        return sa.func.decode(value, "base64")
+    elif origin == "boolean" and goal in NUMBERS:
+        value = sa.cast(value, sa.Integer)
+    elif origin in NUMBERS and goal == "boolean":
+        return value != 0
+    return sa.cast(value, NamedType(target))
+
+
+def _bare(name: str) -> str:
+    return name.split("(", 1)[0]
+
+
+def needs_remark(kind: DataType) -> bool:
+    """Whether a column of that type is told apart from others of its PostgreSQL type by a comment."""
+    return kind is DataType.XML

@@ -1,0 +1,235 @@
+"""Tables: described, created, altered, truncated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.schema import CreateTable
+
+from destination.errors import RequestError
+from destination.schema import Column, DataType, Table
+from destination.warehouse.base import Session, StoredColumn, StoredTable, TableName
+from destination.warehouse.ddl import (
+    AddColumn,
+    AddPrimaryKey,
+    AlterColumnType,
+    DropColumn,
+    DropConstraint,
+    DropNotNull,
+)
+from destination.warehouse.naming import comment_for
+
+
+def describe(session: Session, name: TableName) -> Table | None:
+    """The table as Fivetran sees it; None if the table or its schema is missing."""
+    stored = session.find_table(name)
+    return stored.table if stored else None
+
+
+def create(session: Session, schema: str, table: Table) -> None:
+    """Create a table, and its schema if that is missing.
+
+    Raises:
+        RequestError: if the table exists.
+    """
+    name = TableName(schema, table.name)
+    _require_distinct_columns(session, name, table)
+    session.create_schema(schema)
+    session.lock(name)
+    if session.find_table(name) is not None:
+        raise RequestError(f"{name} exists already: drop it, or re-sync into another schema")
+    columns = [
+        session.column_clause(column, nullable=not column.primary_key) for column in table.columns
+    ]
+    clause = session.clause(name, columns)
+    if table.key:
+        clause.append_constraint(
+            sa.PrimaryKeyConstraint(*[session.name(column.name) for column in table.key])
+        )
+    session.execute(CreateTable(clause))
+    remark_table(session, name, clause)
+    for column in table.columns:
+        remark_column(session, column, clause)
+
+
+def remark_table(session: Session, name: TableName, clause: sa.Table) -> None:
+    """Keep in a comment what the table's stored name does not tell."""
+    if comment := comment_for(name.table, clause.name):
+        session.comment(clause, comment)
+
+
+def remark_column(session: Session, column: Column, clause: sa.Table) -> None:
+    """Keep in a comment what the column's stored name and type do not tell."""
+    stored = session.name(column.name)
+    remarked = column.type if session.type_remark(column) else None
+    if comment := comment_for(column.name, stored, remarked):
+        session.comment(clause.c[stored], comment)
+
+
+@dataclass(frozen=True, slots=True)
+class Alteration:
+    """What is to change in a table, as AlterTable found it."""
+
+    added: tuple[Column, ...]
+    retyped: tuple[tuple[StoredColumn, Column], ...]
+    dropped: tuple[StoredColumn, ...]
+    key: tuple[Column, ...] | None
+    """The new primary key; None if it stays."""
+    left_key: tuple[StoredColumn, ...]
+
+    def __str__(self) -> str:
+        counts = {
+            "added": len(self.added),
+            "retyped": len(self.retyped),
+            "dropped": len(self.dropped),
+        }
+        changes = [f"{count} columns {what}" for what, count in counts.items() if count]
+        if self.key is not None:
+            changes.append("another primary key")
+        return ", ".join(changes) or "nothing to change"
+
+    @classmethod
+    def between(cls, stored: StoredTable, wanted: Table, *, drop_columns: bool) -> Alteration:
+        """What makes a table match the one wanted."""
+        pairs = [(stored.find(column.name), column) for column in wanted.columns]
+        dropped = tuple(
+            column
+            for column in stored.columns
+            if drop_columns and wanted.column(column.column.name) is None
+        )
+        key_stays = stored.key == {column.name for column in wanted.key}
+        return cls(
+            added=tuple(column for old, column in pairs if old is None),
+            retyped=tuple(
+                (old, column) for old, column in pairs if old and _differs(old.column, column)
+            ),
+            dropped=dropped,
+            key=None if key_stays else wanted.key,
+            left_key=tuple(
+                column
+                for column in stored.columns
+                if column.column.name in stored.key - {key.name for key in wanted.key}
+                and column not in dropped
+            ),
+        )
+
+
+def alter(session: Session, schema: str, table: Table, *, drop_columns: bool) -> Alteration:
+    """Make a table match the one wanted; columns are dropped only if asked for.
+
+    Raises:
+        RequestError: if the table does not exist.
+    """
+    name = TableName(schema, table.name)
+    _require_distinct_columns(session, name, table)
+    session.lock(name)
+    stored = session.get_table(name)
+    alteration = Alteration.between(stored, table, drop_columns=drop_columns)
+    apply(session, stored, alteration)
+    return alteration
+
+
+def apply(session: Session, stored: StoredTable, alteration: Alteration) -> None:
+    """Carry an alteration out."""
+    clause = stored.clause
+    if alteration.key is not None and stored.key_constraint is not None:
+        session.execute(DropConstraint(clause, stored.key_constraint))
+    for left in alteration.left_key:
+        session.execute(DropNotNull(clause, left.name))
+    for dropped in alteration.dropped:
+        with concerning(dropped.column.name):
+            session.execute(DropColumn(clause, dropped.name))
+    for column in alteration.added:
+        add_column(session, stored, column)
+    for old, column in alteration.retyped:
+        _retype(session, stored, old, column)
+    if alteration.key:
+        key = tuple(session.name(column.name) for column in alteration.key)
+        with concerning(*[column.name for column in alteration.key]):
+            session.execute(AddPrimaryKey(clause, key))
+
+
+def add_column(session: Session, stored: StoredTable, column: Column) -> sa.Table:
+    """Add a column.
+
+    Returns:
+        The table with it.
+    """
+    new = session.column_clause(column)
+    with concerning(column.name):
+        session.execute(AddColumn(stored.clause, new))
+    wider = session.clause(stored.name, [*(old.copy() for old in stored.clause.c), new])
+    remark_column(session, column, wider)
+    return wider
+
+
+def _retype(session: Session, stored: StoredTable, old: StoredColumn, column: Column) -> None:
+    target = session.type_name(column)
+    value = stored.clause.c[old.name]
+    with concerning(column.name):
+        if target != old.type_name:
+            using = session.cast(value, old.type_name, target)
+            session.execute(AlterColumnType(stored.clause, old.name, target, using))
+    if old.column.type is not column.type:
+        remarked = column.type if session.type_remark(column) else None
+        session.comment(value, comment_for(column.name, old.name, remarked))
+
+
+def truncate(
+    session: Session, name: TableName, synced: str, before: datetime, deleted: str | None
+) -> int:
+    """Delete rows last synced before an instant, or mark them as deleted.
+
+    Args:
+        session: the transaction.
+        name: the table; nothing happens if it does not exist.
+        synced: the column that says when a row was synced.
+        before: the instant; rows synced at it stay.
+        deleted: the column to set to true instead of deleting.
+
+    Returns:
+        How many rows were deleted or marked.
+    """
+    session.lock(name)
+    stored = session.find_table(name)
+    if stored is None:
+        return 0
+    old = stored[synced] < sa.literal(before, sa.DateTime(timezone=True))
+    if deleted is None:
+        return session.execute(sa.delete(stored.clause).where(old))
+    unmarked = stored[deleted].is_distinct_from(sa.true())
+    marked = {stored.get(deleted).name: sa.true()}
+    return session.execute(sa.update(stored.clause).where(old, unmarked).values(marked))
+
+
+@contextmanager
+def concerning(*columns: str) -> Iterator[None]:
+    """Note on an error of the warehouse which columns the statement was about."""
+    try:
+        yield
+    except DBAPIError as error:
+        error.add_note(" and ".join(f'column "{column}"' for column in columns))
+        raise
+
+
+def _differs(old: Column, new: Column) -> bool:
+    if old.type is not new.type:
+        return True
+    if old.type is DataType.DECIMAL:
+        return old.decimal != new.decimal
+    longer = new.string_byte_length or 0
+    return old.string_byte_length is not None and longer > old.string_byte_length
+
+
+def _require_distinct_columns(session: Session, name: TableName, table: Table) -> None:
+    if not table.columns:
+        raise RequestError(f"{name} has no columns in the request")
+    stored = [session.name(column.name) for column in table.columns]
+    for column in table.columns:
+        if stored.count(session.name(column.name)) > 1:
+            raise RequestError(f'{name} has column "{column.name}" more than once in the request')

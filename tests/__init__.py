@@ -1,0 +1,1 @@
+"""The tests, mirroring the modules they are about."""

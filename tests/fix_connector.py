@@ -1,0 +1,138 @@
+"""A connector's server for the session, and a client that calls it as Fivetran does."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from destination.cli import connector
+from destination.memory import Budget
+from destination.sdk import common_pb2 as common
+from destination.sdk import destination_sdk_pb2 as sdk
+from destination.sdk import destination_sdk_pb2_grpc as sdk_grpc
+from destination.server import Server
+from destination.servicer import Servicer
+from destination.warehouse.directory import Directory
+from destination_tester.files import BatchFiles, Row
+
+
+@pytest.fixture(scope="session")
+def stub(postgres_uri: str) -> Iterator[sdk_grpc.DestinationConnectorStub]:
+    warehouses = Directory(connector(postgres_uri))
+    server = Server(Servicer(warehouses, Budget()), port=0)
+    server.start()
+    with grpc.insecure_channel(f"localhost:{server.port}") as channel:
+        yield sdk_grpc.DestinationConnectorStub(channel)
+    server.stop(grace_seconds=5)
+    warehouses.close_idle(0)
+
+
+def column(
+    name: str,
+    kind: common.DataType = common.STRING,
+    *,
+    key: bool = False,
+    decimal: tuple[int, int] | None = None,
+) -> common.Column:
+    message = common.Column(name=name, type=kind, primary_key=key)
+    if decimal is not None:
+        message.params.decimal.precision, message.params.decimal.scale = decimal
+    return message
+
+
+class Client:
+    """Calls the connector about one schema; `files` says how batch files are written."""
+
+    def __init__(
+        self, stub: sdk_grpc.DestinationConnectorStub, schema: str, files: BatchFiles
+    ) -> None:
+        self.stub = stub
+        self.schema = schema
+        self.files = files
+        self.configuration: dict[str, str] = {}
+
+    def create(self, table: common.Table) -> sdk.CreateTableResponse:
+        return self.stub.CreateTable(
+            sdk.CreateTableRequest(
+                configuration=self.configuration, schema_name=self.schema, table=table
+            )
+        )
+
+    def alter(self, table: common.Table, *, drop: bool = False) -> sdk.AlterTableResponse:
+        return self.stub.AlterTable(
+            sdk.AlterTableRequest(
+                configuration=self.configuration,
+                schema_name=self.schema,
+                table=table,
+                drop_columns=drop,
+            )
+        )
+
+    def describe(self, table: str) -> sdk.DescribeTableResponse:
+        return self.stub.DescribeTable(
+            sdk.DescribeTableRequest(
+                configuration=self.configuration, schema_name=self.schema, table_name=table
+            )
+        )
+
+    def truncate(
+        self,
+        table: str,
+        seconds: int,
+        nanos: int = 0,
+        *,
+        synced: str = "_fivetran_synced",
+        soft: str = "",
+    ) -> sdk.TruncateResponse:
+        request = sdk.TruncateRequest(
+            configuration=self.configuration,
+            schema_name=self.schema,
+            table_name=table,
+            synced_column=synced,
+        )
+        request.utc_delete_before.seconds = seconds
+        request.utc_delete_before.nanos = nanos
+        if soft:
+            request.soft.deleted_column = soft
+        return self.stub.Truncate(request)
+
+    def write(
+        self,
+        table: common.Table,
+        *,
+        replace: Sequence[Sequence[Row]] = (),
+        update: Sequence[Sequence[Row]] = (),
+        delete: Sequence[Sequence[Row]] = (),
+    ) -> sdk.WriteBatchResponse:
+        """Write a batch file for each sequence of rows, and send them in one request."""
+        return self.send(
+            table,
+            replace_files=[self._write(table, rows) for rows in replace],
+            update_files=[self._write(table, rows) for rows in update],
+            delete_files=[self._write(table, rows) for rows in delete],
+        )
+
+    def send(self, table: common.Table, **files: Any) -> sdk.WriteBatchResponse:
+        return self.stub.WriteBatch(
+            sdk.WriteBatchRequest(
+                configuration=self.configuration,
+                schema_name=self.schema,
+                table=table,
+                keys=self.files.keys,
+                file_params=self.files.params,
+                **files,
+            )
+        )
+
+    def _write(self, table: common.Table, rows: Sequence[Row]) -> str:
+        """A file of the columns that the first row names."""
+        names: Mapping[str, Any] = rows[0] if rows else {c.name: None for c in table.columns}
+        columns = {c.name: c for c in table.columns}
+        return self.files.write("batch", [columns[name] for name in names], rows)
+
+
+@pytest.fixture
+def client(stub: sdk_grpc.DestinationConnectorStub, schema: str, tmp_path: Path) -> Client:
+    return Client(stub, schema, BatchFiles(tmp_path))

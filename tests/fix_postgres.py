@@ -1,0 +1,71 @@
+"""A PostgreSQL for the session: the embedded one, or the one that TEST_POSTGRES_URL names."""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from destination.warehouse.postgres.embedded import embedded_postgres
+
+
+@pytest.fixture(scope="session")
+def postgres_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with ExitStack() as resources:
+        uri = os.environ.get("TEST_POSTGRES_URL")
+        if uri is None:
+            directory = Path(tmp_path_factory.mktemp("postgres"))
+            uri = resources.enter_context(embedded_postgres(directory / "data"))
+        yield uri
+
+
+@pytest.fixture(scope="session")
+def session_connection(postgres_uri: str) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(postgres_uri, autocommit=True) as connection:
+        connection.execute("SET TimeZone TO 'UTC'")
+        yield connection
+
+
+@pytest.fixture
+def schema(session_connection: psycopg.Connection) -> Iterator[str]:
+    """The name of a schema for one test, which may create it."""
+    name = f"test_{uuid4().hex[:12]}"
+    yield name
+    identifier = psycopg.sql.Identifier(name)
+    session_connection.execute(
+        psycopg.sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(identifier)
+    )
+
+
+class Database:
+    """Looks into the test's schema, as a customer would."""
+
+    def __init__(self, connection: psycopg.Connection, schema: str) -> None:
+        self.connection = connection
+        self.schema = schema
+
+    def execute(self, statement: str, **names: str) -> list[tuple[object, ...]]:
+        """Execute a statement in which {schema} and further names are put as identifiers."""
+        identifiers = {
+            name: psycopg.sql.Identifier(value)
+            for name, value in {"schema": self.schema, **names}.items()
+        }
+        template = psycopg.sql.SQL(statement)
+        cursor = self.connection.execute(template.format(**identifiers))
+        return cursor.fetchall() if cursor.description else []
+
+    def rows(self, table: str, *columns: str) -> list[tuple[object, ...]]:
+        """The table's rows, as sorted as they can be; all columns unless some are named."""
+        names = psycopg.sql.SQL(", ").join(psycopg.sql.Identifier(name) for name in columns)
+        query = psycopg.sql.SQL("SELECT {} FROM {}").format(
+            names if columns else psycopg.sql.SQL("*"), psycopg.sql.Identifier(self.schema, table)
+        )
+        return sorted(self.connection.execute(query).fetchall(), key=repr)
+
+
+@pytest.fixture
+def database(session_connection: psycopg.Connection, schema: str) -> Database:
+    return Database(session_connection, schema)
