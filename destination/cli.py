@@ -23,7 +23,7 @@ from destination.servicer import Servicer
 from destination.warehouse.base import Warehouse
 from destination.warehouse.directory import Directory
 from destination.warehouse.postgres.database import PostgresWarehouse
-from destination.warehouse.postgres.embedded import embedded_postgres
+from destination.warehouse.postgres.embedded import embedded_postgres, psql_path
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ def _serve(options: argparse.Namespace, stopping: threading.Event, resources: Ex
     server.start()
     logger.info("%s", _greeting(server.port))
     if uri is not None:
-        logger.info("embedded PostgreSQL: psql '%s'", uri)
+        logger.info("connect to the embedded PostgreSQL with: %s '%s'", psql_path(), uri)
     while not stopping.wait(IDLE_CHECK_SECONDS):
         warehouses.close_idle()
     logger.info("stopping: calls under way have %d s to end", GRACE_SECONDS)

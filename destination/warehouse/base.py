@@ -22,6 +22,8 @@ from destination.warehouse.naming import stored_name
 
 Result = TypeVar("Result")
 
+SHOWN_CHARACTERS = 200
+
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
@@ -46,7 +48,12 @@ class TableName:
     table: str
 
     def __str__(self) -> str:
-        return f'table "{self.schema}"."{self.table}"'
+        return f'table "{_abbreviated(self.schema)}"."{_abbreviated(self.table)}"'
+
+
+def _abbreviated(name: str) -> str:
+    """A name as messages show it, which must stay short whatever a request holds."""
+    return name if len(name) <= SHOWN_CHARACTERS else f"{name[:SHOWN_CHARACTERS]}…"
 
 
 @dataclass(frozen=True, slots=True)

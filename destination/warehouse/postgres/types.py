@@ -121,7 +121,7 @@ def cast(value: sa.ColumnElement[Any], source: str, target: str) -> sa.ColumnEle
     elif origin == "boolean" and goal in NUMBERS:
         value = sa.cast(value, sa.Integer)
     elif origin in NUMBERS and goal == "boolean":
-        return value != 0
+        return value != sa.literal(0, sa.Integer)
     return sa.cast(value, NamedType(target))
 
 

@@ -1,0 +1,97 @@
+"""Jackson's CSV, cut into blocks and read as typed columns."""
+
+import csv as python_csv
+import io
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from destination.batch import csv
+from destination.batch.decoding import Decoder
+from destination.batch.decompression import Compression, DecompressingReader
+from destination.batch.values import Notices
+from destination.memory import Budget
+from destination.schema import Column, DataType
+from destination_tester import jackson
+
+NULL = "null-string"
+
+
+def read(content: bytes, *columns: Column) -> list[tuple[object, ...]]:
+    header = csv.Header.parse(content)
+    stream = DecompressingReader(io.BytesIO(content[header.size :]), Compression.OFF)
+    reader = csv.BlockReader(header.names, Decoder(columns, NULL, None, Notices()))
+    with Budget().reserve() as reservation:
+        batches = [reader.read(block) for block in csv.read_blocks(stream, b"", reservation)]
+    return [tuple(row.values()) for batch in batches for row in batch.to_pylist()]
+
+
+TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0")) | st.sampled_from(
+    ["", "\n", '"', ",", "\r\n", '","', "\\", '"\n']
+)
+
+
+@given(
+    rows=st.lists(st.tuples(TEXTS, TEXTS), max_size=20),
+    block_bytes=st.sampled_from([1, 7, 64, 4096]),
+)
+def test_rows_come_back_whatever_they_hold_and_however_blocks_fall(
+    rows: list[tuple[str, str]], block_bytes: int
+) -> None:
+    content = jackson.encode(["a", "b"], rows, NULL)
+    whole = csv.BLOCK_BYTES
+    csv.BLOCK_BYTES = block_bytes
+    try:
+        found = read(content, Column("a", DataType.STRING), Column("b", DataType.STRING))
+    finally:
+        csv.BLOCK_BYTES = whole
+    assert found == rows
+
+
+@given(content=st.text('ab,"\n', max_size=40).map(str.encode), searched=st.integers(0, 40))
+def test_last_record_end_is_the_last_newline_outside_quotes(content: bytes, searched: int) -> None:
+    ends = [
+        i + 1
+        for i, byte in enumerate(content)
+        if byte == ord("\n") and content[:i].count(b'"') % 2 == 0
+    ]
+    assert csv.last_record_end(content) == max(ends, default=0)
+    nothing_before = min(searched, *(end - 1 for end in ends)) if ends else searched
+    assert csv.last_record_end(content, max(0, min(nothing_before, len(content)))) == max(
+        ends, default=0
+    )
+
+
+def test_null_is_told_from_empty_and_from_its_quoted_text() -> None:
+    content = f'a,b\n{NULL},""\n,"{NULL}"\n'.encode()
+    columns = Column("a", DataType.STRING), Column("b", DataType.STRING)
+    assert read(content, *columns) == [(None, ""), ("", NULL)]
+
+
+def test_columns_are_read_in_the_order_asked_for() -> None:
+    columns = Column("c", DataType.INT), Column("a", DataType.BOOLEAN)
+    assert read(b'a,b,c\ntrue,x,"1"\n"false",y,2\n', *columns) == [(1, True), (2, False)]
+
+
+@pytest.mark.parametrize("end", [b"", b"\n"])
+def test_last_record_may_lack_its_newline(end: bytes) -> None:
+    assert read(b"a\n1\n2" + end, Column("a", DataType.INT)) == [(1,), (2,)]
+
+
+@given(names=st.lists(TEXTS, min_size=2, unique=True))
+def test_header_is_read_as_python_reads_it(names: list[str]) -> None:
+    content = jackson.encode(names, [], NULL)
+    header = csv.Header.parse(content + b"1,2\n")
+    (expected,) = python_csv.reader(io.StringIO(content.decode(), newline=""), strict=True)
+    assert header.names == expected == names
+    assert header.size == len(content)
+
+
+def test_types_of_arrow_arrive() -> None:
+    reader = csv.BlockReader(
+        ["a"], Decoder([Column("a", DataType.UTC_DATETIME)], NULL, None, Notices())
+    )
+    batch = reader.read(b"2020-01-01T00:00:00Z\n2020-01-01T00:00:00.123456789Z\n")
+    assert batch.schema.field("a").type == pa.timestamp("us", "UTC")

@@ -1,0 +1,56 @@
+"""The arrows between modules go one way: servicer -> batch, warehouse -> schema, errors."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "destination"
+MODULES = sorted(
+    path.relative_to(PACKAGE)
+    for path in PACKAGE.rglob("*.py")
+    if path.relative_to(PACKAGE).parts[0] != "sdk"
+)
+WIRE = {"wire.py", "servicer.py"}
+STARTERS = {"cli.py", "server.py"}
+LIMIT = 400
+
+
+def imports(module: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse((PACKAGE / module).read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_imports_follow_the_arrows(module: Path) -> None:
+    found = set(imports(module))
+    parts = module.parts
+    if parts[0] == "batch":
+        assert not any(name.startswith("destination.warehouse") for name in found)
+        assert not any(name.startswith(("sqlalchemy", "psycopg")) for name in found)
+    if parts[0] == "warehouse":
+        assert not any(name.startswith("destination.batch") for name in found)
+    if parts[0] == "warehouse" and "postgres" not in parts:
+        assert not any(name.startswith(("psycopg", "sqlalchemy.dialects")) for name in found)
+        assert not any(name.startswith("destination.warehouse.postgres") for name in found)
+    if parts[-1] not in WIRE | STARTERS:
+        assert not any(name.startswith("destination.sdk") for name in found)
+        assert "destination.servicer" not in found
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_module_says_what_it_is_for_and_is_one_thing(module: Path) -> None:
+    source = (PACKAGE / module).read_text()
+    assert ast.get_docstring(ast.parse(source))
+    assert len(source.splitlines()) <= LIMIT
+
+
+def test_tester_shares_only_the_wire_with_the_connector() -> None:
+    for path in (PACKAGE.parent / "destination_tester").rglob("*.py"):
+        found = {name for name in imports(path) if name.split(".")[0] == "destination"}
+        assert {name.split(".")[1] for name in found if "." in name} <= {"sdk"}, path

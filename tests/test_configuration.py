@@ -1,0 +1,134 @@
+"""The setup form, and what becomes of what a customer fills in."""
+
+import base64
+
+import pytest
+
+from destination.cli import connector
+from destination.configuration import EMBEDDED, Configuration, SslMode
+from destination.errors import ConfigurationError
+from destination.sdk import common_pb2 as common
+from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
+
+FILLED_IN = {"host": "db.example.com", "database": "d", "user": "u", "password": "marked-secret"}
+PEM = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+
+
+def test_absent_and_empty_fields_mean_their_defaults() -> None:
+    wanted = Configuration("db.example.com", 5432, "d", "u", "marked-secret", SslMode.REQUIRE)
+    assert Configuration.parse(FILLED_IN) == wanted
+    empty = dict.fromkeys(("port", "sslmode", "sslrootcert", "sslcert", "sslkey"), "")
+    assert Configuration.parse({**FILLED_IN, **empty, "unknown": "ignored"}) == wanted
+
+
+def test_secrets_do_not_show() -> None:
+    configuration = Configuration.parse(FILLED_IN)
+    assert "marked-secret" not in repr(configuration) + str(configuration)
+
+
+def test_no_host_means_the_embedded_warehouse() -> None:
+    assert Configuration.parse({}) == EMBEDDED
+    assert Configuration.parse({"host": " "}) == EMBEDDED
+
+
+@pytest.mark.parametrize("mode", list(SslMode))
+def test_every_tls_mode(mode: SslMode) -> None:
+    upload = base64.b64encode(PEM).decode()
+    configuration = Configuration.parse({**FILLED_IN, "sslmode": mode.word, "sslrootcert": upload})
+    assert configuration.sslmode is mode
+    assert configuration.sslrootcert == (PEM if mode.verifies else None)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("database", ""),
+        ("user", " "),
+        ("port", "postgres"),
+        ("port", "0"),
+        ("port", "65536"),
+        ("port", "٣"),
+        ("sslmode", "always"),
+        ("sslcert", base64.b64encode(PEM).decode()),
+        ("sslkey", base64.b64encode(PEM).decode()),
+        ("sslcert", "no base64!"),
+        ("sslcert", base64.b64encode(b"no certificate").decode()),
+        ("sslmode", "verify-ca"),
+        ("database", "a\0b"),
+    ],
+)
+def test_malformed_field_is_named(field: str, value: str) -> None:
+    wrong = {**FILLED_IN, field: value}
+    with pytest.raises(ConfigurationError, match=r"database|user|port|ssl"):
+        Configuration.parse(wrong)
+
+
+def test_binary_certificate_is_taken() -> None:
+    der = b"\x30\x82\x01\x00" + bytes(256)
+    upload = base64.b64encode(der).decode()
+    configuration = Configuration.parse(
+        {**FILLED_IN, "sslmode": "verify-ca", "sslrootcert": upload}
+    )
+    assert configuration.sslrootcert is not None
+    assert configuration.sslrootcert.startswith(b"-----BEGIN CERTIFICATE-----")
+
+
+def test_form(stub: DestinationConnectorStub) -> None:
+    form = stub.ConfigurationForm(common.ConfigurationFormRequest())
+    assert form.schema_selection_supported
+    assert form.table_selection_supported
+    fields = {field.name: field for field in form.fields}
+    assert [test.name for test in form.tests] == ["connection", "permissions", "version"]
+    assert [name for name, field in fields.items() if field.required] == [
+        "host",
+        "database",
+        "user",
+    ]
+    assert fields["password"].text_field == common.Password
+    assert fields["port"].default_value == "5432"
+    modes = fields["sslmode"].descriptive_dropdown_fields.descriptive_dropdown_field
+    assert [mode.value for mode in modes] == [mode.word for mode in SslMode]
+    assert all(mode.description for mode in modes)
+    assert fields["sslmode"].default_value == "require"
+    conditional = [
+        field.conditional_fields for field in form.fields if field.HasField("conditional_fields")
+    ]
+    assert {each.condition.string_value for each in conditional} == {"verify-ca", "verify-full"}
+    assert {each.condition.condition_field for each in conditional} == {"sslmode"}
+    for each in conditional:
+        (upload,) = each.fields
+        assert upload.name == "sslrootcert"
+        assert list(upload.upload_field.allowed_file_type) == [".pem", ".crt", ".cer"]
+
+
+def fails(stub: DestinationConnectorStub, name: str, **configuration: str) -> str:
+    answer = stub.Test(common.TestRequest(name=name, configuration=configuration), timeout=10)
+    assert answer.WhichOneof("response") == "failure", answer
+    return str(answer.failure)
+
+
+@pytest.mark.parametrize("name", ["connection", "permissions", "version"])
+def test_every_test_passes_on_a_good_warehouse(stub: DestinationConnectorStub, name: str) -> None:
+    assert stub.Test(common.TestRequest(name=name)).success
+
+
+def test_unknown_test_fails(stub: DestinationConnectorStub) -> None:
+    assert "no test" in fails(stub, "other")
+
+
+@pytest.mark.parametrize(
+    ("host", "told"),
+    [("127.0.0.1", "refused"), ("no-such-host.invalid", "resolve"), ("198.51.100.1", "")],
+)
+def test_wrong_host_fails_within_ten_seconds(
+    stub: DestinationConnectorStub, host: str, told: str
+) -> None:
+    configuration = {**FILLED_IN, "host": host, "port": "1"}
+    failure = fails(stub, "connection", **configuration)
+    assert told in failure
+    assert "marked-secret" not in failure
+
+
+def test_missing_host_is_a_clear_failure() -> None:
+    with pytest.raises(ConfigurationError, match="host"):
+        connector(None)(EMBEDDED)

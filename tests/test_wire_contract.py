@@ -1,0 +1,38 @@
+"""The compiled protos say what the wire contract says, and what another vendor's stubs say."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from destination.sdk import common_pb2, destination_sdk_pb2
+from tests.contract import contract
+
+WITNESS = "fivetran_sdk"
+
+
+def stated() -> set[str]:
+    lines = (Path(__file__).parent / "wire_contract.txt").read_text().splitlines()
+    return {line for line in lines if line and not line.startswith("#")}
+
+
+def test_package_is_the_one_on_the_wire() -> None:
+    for file in (common_pb2.DESCRIPTOR, destination_sdk_pb2.DESCRIPTOR):
+        assert file.package == "fivetran_sdk.v2"
+
+
+def test_compiled_protos_are_the_stated_contract() -> None:
+    assert set(contract("destination.sdk")) == stated()
+
+
+def test_another_vendors_stubs_are_the_same_contract() -> None:
+    if importlib.util.find_spec(WITNESS) is None:
+        pytest.fail("the witness is not installed: make setup")
+    program = Path(__file__).parent / "contract.py"
+    printed = subprocess.run(
+        [sys.executable, program, WITNESS], capture_output=True, text=True, check=True
+    )
+    witnessed = set(printed.stdout.splitlines())
+    assert witnessed == stated()
