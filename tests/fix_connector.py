@@ -19,14 +19,19 @@ from destination_tester.files import BatchFiles, Row
 
 
 @pytest.fixture(scope="session")
-def stub(postgres_uri: str) -> Iterator[sdk_grpc.DestinationConnectorStub]:
+def server_port(postgres_uri: str) -> Iterator[int]:
     warehouses = Directory(connector(postgres_uri))
     server = Server(Servicer(warehouses, Budget()), port=0)
     server.start()
-    with grpc.insecure_channel(f"localhost:{server.port}") as channel:
-        yield sdk_grpc.DestinationConnectorStub(channel)
+    yield server.port
     server.stop(grace_seconds=5)
     warehouses.close_idle(0)
+
+
+@pytest.fixture(scope="session")
+def stub(server_port: int) -> Iterator[sdk_grpc.DestinationConnectorStub]:
+    with grpc.insecure_channel(f"localhost:{server_port}") as channel:
+        yield sdk_grpc.DestinationConnectorStub(channel)
 
 
 def column(

@@ -3,12 +3,14 @@
 import importlib.util
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from destination.sdk import common_pb2, destination_sdk_pb2
 from tests.contract import contract
+from tests.fix_postgres import Database
 
 WITNESS = "fivetran_sdk"
 
@@ -34,5 +36,13 @@ def test_another_vendors_stubs_are_the_same_contract() -> None:
     printed = subprocess.run(
         [sys.executable, program, WITNESS], capture_output=True, text=True, check=True
     )
-    witnessed = set(printed.stdout.splitlines())
-    assert witnessed == stated()
+    assert set(printed.stdout.splitlines()) == stated()
+
+
+def test_another_vendors_client_is_served(
+    server_port: int, schema: str, database: Database, tmp_path: Path
+) -> None:
+    program = Path(__file__).parent / "witness_client.py"
+    arguments = [str(server_port), schema, str(tmp_path)]
+    subprocess.run([sys.executable, program, *arguments], check=True)
+    assert database.rows("witnessed") == [(1, Decimal("1.25")), (2, Decimal("2.50"))]
