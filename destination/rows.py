@@ -12,8 +12,8 @@ from destination.schema import Column, DataType
 
 MODIFIED = "_fivetran_modified"
 """The column that a stream of partial rows carries besides its own: for each row a binary value with
-one byte a column (in the order of `RowStream.columns`): 1 where the row holds a value for it, 0 where
-the value is unmodified."""
+one byte a column of the table, in its order: 1 where the row holds a value for it, 0 where the value is
+unmodified or the file does not have the column."""
 
 MAX_DECIMAL_DIGITS = 38
 
@@ -46,15 +46,11 @@ def arrow_type(column: Column) -> pa.DataType:
 
 
 class RowStream(Protocol):
-    """The rows of one batch file, decoded as they are asked for."""
+    """The rows of one batch file, decoded as they are asked for; partial ones end with `MODIFIED`."""
 
     @property
     def columns(self) -> tuple[Column, ...]:
         """The columns that the rows hold, in the order of the record batches' fields."""
-
-    @property
-    def partial(self) -> bool:
-        """Whether rows leave values unmodified; then the record batches end with `MODIFIED`."""
 
     def __iter__(self) -> Iterator[pa.RecordBatch]: ...
 

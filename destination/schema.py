@@ -65,7 +65,12 @@ class Table:
 
     @property
     def key(self) -> tuple[Column, ...]:
-        return tuple(column for column in self.columns if column.primary_key)
+        """The key's columns, the start of a version behind those of its record.
+
+        An index in that order finds a record's versions together and in time.
+        """
+        key = [column for column in self.columns if column.primary_key]
+        return tuple(sorted(key, key=lambda column: column.name == START))
 
     @property
     def column_names(self) -> tuple[str, ...]:
@@ -73,6 +78,10 @@ class Table:
 
     def column(self, name: str) -> Column | None:
         return next((column for column in self.columns if column.name == name), None)
+
+    def without(self, *names: str) -> Table:
+        """The same table without these columns."""
+        return replace(self, columns=tuple(c for c in self.columns if c.name not in names))
 
     def with_key(self, names: Iterable[str]) -> Table:
         """The same table with exactly these columns as its primary key."""

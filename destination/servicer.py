@@ -15,11 +15,11 @@ from destination.batch.reader import BatchFile
 from destination.configuration import Configuration
 from destination.errors import CustomerError, RequestError
 from destination.memory import Budget
-from destination.schema import Table
+from destination.schema import END, START, Table
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
 from destination.sdk import destination_sdk_pb2_grpc as sdk_grpc
-from destination.warehouse import loading, tables
+from destination.warehouse import history, loading, tables
 from destination.warehouse.base import TableName, Warehouse
 from destination.warehouse.directory import Directory
 
@@ -154,6 +154,43 @@ class Servicer(sdk_grpc.DestinationConnectorServicer):
 
         return self._answer(request, name, write, sdk.WriteBatchResponse)
 
+    def WriteHistoryBatch(
+        self, request: sdk.WriteHistoryBatchRequest, context: grpc.ServicerContext
+    ) -> sdk.WriteBatchResponse:
+        name = TableName(request.schema_name, request.table.name)
+
+        def write(warehouse: Warehouse) -> tuple[sdk.WriteBatchResponse, str]:
+            table = wire.table_from_wire(request.table)
+            files = _Files(request, table, self._budget)
+            batch = history.HistoryBatch(
+                earliest_start=files.keys(request.earliest_start_files),
+                replace=files.whole(request.replace_files),
+                update=files.partial(request.update_files),
+                delete=files.ends(request.delete_files),
+            )
+            loaded = warehouse.transact(
+                str(name),
+                lambda session: history.write_history_batch(session, name.schema, table, batch),
+            )
+            return sdk.WriteBatchResponse(success=True), f"history batch written: {loaded}"
+
+        return self._answer(request, name, write, sdk.WriteBatchResponse)
+
+    def Migrate(
+        self, request: sdk.MigrateRequest, context: grpc.ServicerContext
+    ) -> sdk.MigrateResponse:
+        name = TableName(request.details.schema, request.details.table)
+
+        def migrate(warehouse: Warehouse) -> tuple[sdk.MigrateResponse, str]:
+            migration = wire.migration_from_wire(request.details)
+            if migration is None:
+                return sdk.MigrateResponse(unsupported=True), "this migration is not supported"
+            operation, apply = migration
+            warehouse.transact(str(name), apply)
+            return sdk.MigrateResponse(success=True), f"migrated by {operation}"
+
+        return self._answer(request, name, migrate, sdk.MigrateResponse)
+
     def _answer(
         self,
         request: _Request,
@@ -215,9 +252,17 @@ class _Files:
     def keys(self, names: Iterable[str]) -> list[BatchFile]:
         """Files of which the key alone counts."""
         key = tuple(column.name for column in self._table.key)
-        return [
-            self._read(name, self._keys.get(name), table=self._table, only=key) for name in names
-        ]
+        return self._only(names, self._table, key)
+
+    def ends(self, names: Iterable[str]) -> list[BatchFile]:
+        """Files of which the record's key and the end of its active version count."""
+        key = [column.name for column in self._table.key if column.name != START]
+        return self._only(names, self._table.with_key(key), (*key, END))
+
+    def _only(
+        self, names: Iterable[str], table: Table, columns: tuple[str, ...]
+    ) -> list[BatchFile]:
+        return [self._read(name, self._keys.get(name), table=table, only=columns) for name in names]
 
 
 def _check(warehouse: Warehouse, test: str) -> None:

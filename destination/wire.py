@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from destination import form
+from destination.batch.constants import Constant
 from destination.batch.decompression import Compression
 from destination.batch.reader import FileParams
 from destination.errors import RequestError
 from destination.schema import Column, DataType, DecimalParams, Table
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
+from destination.warehouse import migration
+from destination.warehouse.base import Session, TableName
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime.max.replace(tzinfo=UTC)
 NANOS_PER_MICROSECOND = 1000
+
+ENTITIES = frozenset({"drop", "copy", "rename", "add"})
+"""The groups of migrations that have an operation within."""
+SYNC_MODES = {
+    sdk.SOFT_DELETE_TO_HISTORY: "soft_delete_to_history",
+    sdk.HISTORY_TO_SOFT_DELETE: "history_to_soft_delete",
+}
+"""The changes of sync mode that are open to partners' destinations."""
+Migration = Callable[[Session], None]
 
 
 def table_from_wire(message: common.Table) -> Table:
@@ -76,6 +90,101 @@ def file_params_from_wire(message: sdk.FileParams) -> FileParams:
         null_string=message.null_string,
         unmodified_string=message.unmodified_string,
     )
+
+
+def migration_from_wire(details: sdk.MigrationDetails) -> tuple[str, Migration] | None:
+    """The operation that a migration asks for.
+
+    Returns:
+        Its name and what it does in a transaction; None if this connector does not support it.
+
+    Raises:
+        RequestError: if a column's type is unknown.
+    """
+    operation = details.WhichOneof("operation")
+    if operation is None:
+        return None
+    message: Any = getattr(details, operation)
+    if operation in ENTITIES:
+        operation = message.WhichOneof("entity")
+        message = getattr(message, operation) if operation else None
+    elif operation == "table_sync_mode_migration":
+        operation = SYNC_MODES.get(message.type)
+    if operation not in MIGRATIONS:
+        return None
+    return operation, MIGRATIONS[operation](TableName(details.schema, details.table), message)
+
+
+def _new_column(message: Any) -> Column:
+    return Column(message.column, data_type_from_wire(message.column_type, message.column))
+
+
+def _constant(text: str) -> migration.Constant:
+    return partial(Constant, text=text)
+
+
+def _other(name: TableName, other: str) -> TableName:
+    """Another table in the same schema; the same one where the message leaves it out."""
+    return TableName(name.schema, other or name.table)
+
+
+MIGRATIONS: dict[str, Callable[[TableName, Any], Migration]] = {
+    "drop_table": lambda name, _: partial(migration.drop_table, name=name),
+    "rename_table": lambda name, message: partial(
+        migration.rename_table,
+        source=_other(name, message.from_table),
+        target=_other(name, message.to_table),
+    ),
+    "copy_table": lambda name, message: partial(
+        migration.copy_table,
+        source=_other(name, message.from_table),
+        target=_other(name, message.to_table),
+    ),
+    "copy_table_to_history_mode": lambda name, message: partial(
+        migration.copy_table_to_history_mode,
+        source=_other(name, message.from_table),
+        target=_other(name, message.to_table),
+        deleted=message.soft_deleted_column or None,
+    ),
+    "rename_column": lambda name, message: partial(
+        migration.rename_column, name=name, source=message.from_column, target=message.to_column
+    ),
+    "copy_column": lambda name, message: partial(
+        migration.copy_column, name=name, source=message.from_column, target=message.to_column
+    ),
+    "add_column_with_default_value": lambda name, message: partial(
+        migration.add_column_with_default_value,
+        name=name,
+        column=_new_column(message),
+        default=_constant(message.default_value),
+    ),
+    "update_column_value": lambda name, message: partial(
+        migration.update_column_value,
+        name=name,
+        column=message.column,
+        value=_constant(message.value),
+    ),
+    "add_column_in_history_mode": lambda name, message: partial(
+        migration.add_column_in_history_mode,
+        name=name,
+        column=_new_column(message),
+        default=_constant(message.default_value),
+        time=_constant(message.operation_timestamp),
+    ),
+    "drop_column_in_history_mode": lambda name, message: partial(
+        migration.drop_column_in_history_mode,
+        name=name,
+        column=message.column,
+        time=_constant(message.operation_timestamp),
+    ),
+    "soft_delete_to_history": lambda name, message: partial(
+        migration.soft_delete_to_history, name=name, deleted=message.soft_deleted_column or None
+    ),
+    "history_to_soft_delete": lambda name, message: partial(
+        migration.history_to_soft_delete, name=name, deleted=message.soft_deleted_column or None
+    ),
+}
+"""The operations that are supported, by their names on the wire."""
 
 
 def form_to_wire() -> common.ConfigurationFormResponse:

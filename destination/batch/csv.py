@@ -134,7 +134,9 @@ class BlockReader:
         return batch
 
     def _must_read_texts(self, block: bytes) -> bool:
-        return self._decoder.partial or any(mark in block for mark in MISREAD_BY_TYPED_READER)
+        return self._decoder.partial is not None or any(
+            mark in block for mark in MISREAD_BY_TYPED_READER
+        )
 
     def _read_typed(self, block: bytes) -> pa.RecordBatch | None:
         """The block's rows, or None where Arrow's reader refuses a value or a float overflows."""

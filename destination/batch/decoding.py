@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,37 +17,44 @@ Converter = Callable[[pa.Array, Column], pa.Array]
 """Turns an array into the column's Arrow type; raises pa.ArrowInvalid for what is not of it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """How rows leave values unmodified.
+
+    Args:
+        unmodified_string: the text that stands for such a value; the empty string if none does.
+        table: the columns of the table, of which those that the file lacks are unmodified too.
+    """
+
+    unmodified_string: str
+    table: tuple[Column, ...]
+
+
 class Decoder:
     """Assembles record batches from arrays of texts or values.
 
     Args:
         columns: the columns of the record batches, in their order.
         null_string: the text that stands for NULL.
-        unmodified_string: the text that stands for an unmodified value in a partial row; None where
-            rows are whole.
         notices: told of values that could not be stored as they are.
+        partial: how rows may leave values unmodified; None where they are whole.
     """
 
     def __init__(
         self,
         columns: Sequence[Column],
         null_string: str,
-        unmodified_string: str | None,
         notices: Notices,
+        partial: Partial | None = None,
     ) -> None:
         self.columns = tuple(columns)
         self.null_string = null_string
-        self._unmodified_string = unmodified_string
+        self.partial = partial
         self._notices = notices
         fields = [pa.field(column.name, arrow_type(column)) for column in columns]
-        if self.partial:
+        if partial is not None:
             fields.append(pa.field(MODIFIED, pa.binary()))
         self._schema = pa.schema(fields)
-
-    @property
-    def partial(self) -> bool:
-        """Whether rows may leave values unmodified."""
-        return self._unmodified_string is not None
 
     def decode(
         self, arrays: Sequence[pa.Array], converters: Sequence[Converter | None], first_row: int
@@ -61,7 +69,7 @@ class Decoder:
         Raises:
             BatchFileError: naming the row and column that is not of its type, or a key that is NULL.
         """
-        values, modified = [], []
+        values, modified = [], {}
         for column, array, converter in zip(self.columns, arrays, converters, strict=True):
             present, mask = self._split_unmodified(array, column, first_row)
             if converter is not None:
@@ -70,9 +78,11 @@ class Decoder:
                 reason = "is NULL, but part of the primary key"
                 raise _error(reason, present.is_null(), column, first_row)
             values.append(present)
-            modified.append(mask)
-        if self.partial:
-            values.append(pc.binary_join_element_wise(*modified, b""))
+            modified[column.name] = mask
+        if self.partial is not None:
+            absent = pa.scalar(b"\0")
+            masks = [modified.get(column.name, absent) for column in self.partial.table]
+            values.append(pc.binary_join_element_wise(*masks, b""))
         return pa.RecordBatch.from_arrays(values, schema=self._schema)
 
     def from_texts(self, texts: pa.Array, column: Column) -> pa.Array:
@@ -83,11 +93,11 @@ class Decoder:
         self, array: pa.Array, column: Column, first_row: int
     ) -> tuple[pa.Array, pa.Array | None]:
         """The array with nulls for unmodified values, and one byte a row that tells them from NULL."""
-        if not self.partial:
+        if self.partial is None:
             return array, None
-        if array.type != pa.string():
+        if array.type != pa.string() or not self.partial.unmodified_string:
             return array, pa.repeat(pa.scalar(b"\1"), len(array))
-        unmodified = pc.fill_null(pc.equal(array, self._unmodified_string), False)
+        unmodified = pc.fill_null(pc.equal(array, self.partial.unmodified_string), False)
         if not pc.any(unmodified).as_py():
             return array, pa.repeat(pa.scalar(b"\1"), len(array))
         if column.primary_key:

@@ -17,7 +17,7 @@ from typing import BinaryIO
 import pyarrow as pa
 
 from destination.batch import csv, parquet
-from destination.batch.decoding import Decoder
+from destination.batch.decoding import Decoder, Partial
 from destination.batch.decompression import Compression, DecompressingReader
 from destination.batch.decryption import DecryptingReader
 from destination.batch.values import Notices
@@ -51,7 +51,6 @@ class RowReader:
     """The rows of an open batch file, of which some are decoded before they are asked for."""
 
     columns: tuple[Column, ...]
-    partial: bool
     batches: Iterator[pa.RecordBatch]
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
@@ -107,20 +106,20 @@ class BatchFile:
             decoder = self._decoder(header.names, notices)
             blocks = csv.read_blocks(stream, first[header.size :], reservation)
             batches = map(csv.BlockReader(header.names, decoder).read, blocks)
-        return RowReader(decoder.columns, decoder.partial, batches)
+        return RowReader(decoder.columns, batches)
 
     def _decoder(self, names: list[str], notices: Notices) -> Decoder:
-        columns = [self.table.column(name) for name in self._names_to_read(names)]
-        unmodified = self.params.unmodified_string if self.partial else ""
+        self._check(names)
+        wanted = names if self.only is None else self.only
         return Decoder(
-            [column for column in columns if column is not None],
+            [column for column in self.table.columns if column.name in wanted],
             self.params.null_string,
-            unmodified or None,
             notices,
+            Partial(self.params.unmodified_string, self.table.columns) if self.partial else None,
         )
 
-    def _names_to_read(self, names: list[str]) -> list[str]:
-        """Check the file's column names against the table; those to read, in the file's order.
+    def _check(self, names: list[str]) -> None:
+        """Check the file's column names against the table.
 
         A name that is not a column of the table is shown only next to a complete key: where the
         header line is missing, what stands in its place are a row's values.
@@ -136,7 +135,6 @@ class BatchFile:
         if len(set(names)) != len(names):
             twice = sorted({name for name in names if names.count(name) > 1})
             raise BatchFileError(f"its header has the columns {_quoted(twice)} more than once")
-        return names if self.only is None else [name for name in names if name in self.only]
 
     @contextmanager
     def _content(self) -> Iterator[DecompressingReader]:

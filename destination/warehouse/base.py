@@ -17,7 +17,6 @@ from sqlalchemy.sql import quoted_name
 
 from destination.errors import RequestError
 from destination.schema import Column, Table
-from destination.warehouse.ddl import NamedType
 from destination.warehouse.naming import stored_name
 
 Result = TypeVar("Result")
@@ -158,12 +157,6 @@ class Session(ABC):
         """The table for SQLAlchemy statements."""
         return sa.Table(
             self.name(name.table), sa.MetaData(), *columns, schema=self.schema(name.schema)
-        )
-
-    def column_clause(self, column: Column, *, nullable: bool = True) -> sa.Column[Any]:
-        """The column for SQLAlchemy statements, under its stored name."""
-        return sa.Column(
-            self.name(column.name), NamedType(self.type_name(column)), nullable=nullable
         )
 
     def get_table(self, name: TableName) -> StoredTable:

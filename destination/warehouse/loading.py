@@ -12,10 +12,12 @@ from destination.rows import RowSource
 from destination.schema import Table
 from destination.warehouse.base import Session, StoredTable, TableName
 from destination.warehouse.staging import (
+    Staged,
     folded,
     has_duplicates,
     same_key,
     stage,
+    stage_partial,
     stored_columns,
 )
 
@@ -57,9 +59,9 @@ def write_batch(session: Session, schema: str, table: Table, batch: Batch) -> Lo
             f"{name} has no primary key, so its rows cannot be updated or deleted: re-sync the table"
         )
     return Loaded(
-        replaced=_replace(session, target, key, batch.replace),
-        updated=sum(_update(session, target, key, source) for source in batch.update),
-        deleted=sum(_delete(session, target, key, source) for source in batch.delete),
+        replaced=replace(session, target, key, batch.replace),
+        updated=_update(session, target, table, key, batch.update),
+        deleted=_delete(session, target, key, batch.delete),
     )
 
 
@@ -78,20 +80,31 @@ def key_of(target: StoredTable, table: Table) -> tuple[str, ...]:
     return key
 
 
-def _replace(
+def replace(
     session: Session, target: StoredTable, key: Sequence[str], sources: Sequence[RowSource]
 ) -> int:
-    """Upsert files; straight into the table as long as it holds no row of their keys."""
+    """Upsert files; straight into the table as long as it holds no row of their keys.
+
+    Returns:
+        How many rows they held.
+    """
     count = 0
-    straight = bool(sources) and (not key or _is_empty(session, target))
-    for source in sources:
-        copied = _copy_straight(session, target, source) if straight else None
+    remaining = list(sources)
+    straight = bool(sources) and (not key or is_empty(session, target))
+    while straight and remaining:
+        copied = _copy_straight(session, target, remaining[0])
         straight = copied is not None
-        count += copied if copied is not None else _upsert(session, target, key, source)
+        if copied is not None:
+            count += copied
+            remaining.pop(0)
+    for staged in stage(session, target, remaining):
+        _upsert(session, target, key, staged)
+        count += staged.count
     return count
 
 
-def _is_empty(session: Session, target: StoredTable) -> bool:
+def is_empty(session: Session, target: StoredTable) -> bool:
+    """Whether a table has no rows."""
     row = sa.select(sa.literal(1)).select_from(target.clause)
     return not session.scalar(sa.select(sa.exists(row)))
 
@@ -107,26 +120,31 @@ def _copy_straight(session: Session, target: StoredTable, source: RowSource) -> 
         return session.try_copy(target.clause, clauses, rows)
 
 
-def _upsert(session: Session, target: StoredTable, key: Sequence[str], source: RowSource) -> int:
-    staged = stage(session, target, source)
+def _upsert(session: Session, target: StoredTable, key: Sequence[str], staged: Staged) -> None:
     values = list(staged.values.values())
     names = [column.name for column in staged.columns]
     if not key:
         session.execute(sa.insert(target.clause).from_select(names, sa.select(*values)))
-        return staged.count
+        return
     rows = sa.select(*values)
     if has_duplicates(session, staged, key):
-        rows = session.last_rows(values, [staged.values[name] for name in key], staged.ordinal)
-    keys = [target.get(name).name for name in key]
-    session.execute(session.upsert(target.clause, rows, names, keys))
-    return staged.count
+        keys = [staged.values[name] for name in key]
+        rows = session.last_rows(values, keys, staged.ordinal)
+    stored_key = [target.get(name).name for name in key]
+    session.execute(session.upsert(target.clause, rows, names, stored_key))
 
 
-def _update(session: Session, target: StoredTable, key: Sequence[str], source: RowSource) -> int:
-    staged = stage(session, target, source)
-    others = [column for column in staged.columns if column.column.name not in key]
-    if not others:
-        return staged.count
+def _update(
+    session: Session,
+    target: StoredTable,
+    table: Table,
+    key: Sequence[str],
+    sources: Sequence[RowSource],
+) -> int:
+    others = [target.get(column.name) for column in table.columns if column.name not in key]
+    if not sources or not others:
+        return 0
+    staged = stage_partial(session, target, table, sources)
     changes = folded(session, staged, key)
     changed = {
         column.name: sa.case(
@@ -140,7 +158,12 @@ def _update(session: Session, target: StoredTable, key: Sequence[str], source: R
     return staged.count
 
 
-def _delete(session: Session, target: StoredTable, key: Sequence[str], source: RowSource) -> int:
-    staged = stage(session, target, source)
-    session.execute(sa.delete(target.clause).where(*same_key(target, key, staged.values)))
-    return staged.count
+def _delete(
+    session: Session, target: StoredTable, key: Sequence[str], sources: Sequence[RowSource]
+) -> int:
+    count = 0
+    for staged in stage(session, target, sources):
+        same = same_key(target, key, staged.values)
+        session.execute(sa.delete(target.clause).where(*same))
+        count += staged.count
+    return count

@@ -1,4 +1,4 @@
-"""Staging: the rows of one batch file in a table of this transaction, numbered in their order."""
+"""Staging: the rows of batch files in a table of this transaction, numbered in their order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from destination.errors import RequestError
 from destination.rows import RowSource, RowStream
-from destination.schema import Column
+from destination.schema import Column, Table
 from destination.warehouse.base import Session, StoredColumn, StoredTable
 from destination.warehouse.ddl import NamedType
 
@@ -25,7 +25,7 @@ Values = dict[str, sa.ColumnElement[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """The rows of a batch file, staged.
+    """The rows of batch files, staged.
 
     Args:
         clause: the staging table.
@@ -43,45 +43,96 @@ class Staged:
 
     @property
     def ordinal(self) -> sa.Column[Any]:
-        """The rows' numbers in the order of the file."""
+        """The rows' numbers in the order of the files."""
         return self.clause.c[ORDINAL]
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Partial rows, of which no two share a key."""
+    """Partial rows, of which no two share a key, and where to select them from."""
 
+    source: sa.FromClause
     values: Values
     modified: dict[str, sa.ColumnElement[bool]]
 
 
-def stage(session: Session, target: StoredTable, source: RowSource) -> Staged:
-    """Copy a batch file into a staging table.
-
-    The staging table's columns have the types of the wire, and names of their own that are short
-    and cannot meet those that the project adds.
+def stage(session: Session, target: StoredTable, sources: Sequence[RowSource]) -> Iterator[Staged]:
+    """Copy batch files of whole rows into staging tables; those with the same columns into one.
 
     Raises:
-        RequestError: if the file holds a column that the target lacks.
-        BatchFileError: if the file cannot be read.
+        RequestError: if a file holds a column that the target lacks.
+        BatchFileError: if a file cannot be read.
     """
-    with source.open() as rows:
-        columns = stored_columns(target, rows.columns)
-        types = [session.wire_type_name(column) for column in rows.columns]
-        staged = [sa.Column(f"c{i}", NamedType(name)) for i, name in enumerate(types)]
-        mask = [sa.Column(MASK, sa.LargeBinary)] if rows.partial else []
-        ordinal = sa.Column(ORDINAL, sa.BigInteger)
-        clause = session.create_staging([*staged, *mask, ordinal])
-        count = session.copy(clause, [*staged, *mask, ordinal], _numbered(rows))
-    values = {
-        column.column.name: session.cast(clause.c[f"c{i}"], types[i], column.type_name)
-        for i, column in enumerate(columns)
-    }
-    modified = {
-        column.column.name: session.is_modified(clause.c[MASK], i) if rows.partial else sa.true()
-        for i, column in enumerate(columns)
-    }
-    return Staged(clause, columns, values, modified, count)
+    staging: _Staging | None = None
+    for source in sources:
+        with source.open() as rows:
+            if staging is None or staging.columns != rows.columns:
+                if staging is not None:
+                    yield staging.staged()
+                staging = _Staging(session, target, rows.columns, partial=False)
+            staging.append(rows)
+    if staging is not None:
+        yield staging.staged()
+
+
+def stage_partial(
+    session: Session, target: StoredTable, table: Table, sources: Sequence[RowSource]
+) -> Staged:
+    """Copy batch files of partial rows into a staging table that has all columns of the table.
+
+    Raises:
+        RequestError: if the table of the request has a column that the target lacks.
+        BatchFileError: if a file cannot be read.
+    """
+    staging = _Staging(session, target, table.columns, partial=True)
+    for source in sources:
+        with source.open() as rows:
+            staging.append(rows)
+    return staging.staged()
+
+
+class _Staging:
+    """A staging table that is being filled.
+
+    Its columns have the types of the wire, and names of their own that are short and cannot meet
+    those that the project adds.
+    """
+
+    def __init__(
+        self, session: Session, target: StoredTable, columns: tuple[Column, ...], *, partial: bool
+    ) -> None:
+        self.columns = columns
+        self._session = session
+        self._stored = stored_columns(target, columns)
+        self._types = {column.name: session.wire_type_name(column) for column in columns}
+        self._clauses = {
+            name: sa.Column(f"c{i}", NamedType(kind))
+            for i, (name, kind) in enumerate(self._types.items())
+        }
+        self._mask = [sa.Column(MASK, sa.LargeBinary)] if partial else []
+        self._ordinal = sa.Column(ORDINAL, sa.BigInteger)
+        self._count = 0
+        self._table = session.create_staging([*self._clauses.values(), *self._mask, self._ordinal])
+
+    def append(self, rows: RowStream) -> None:
+        """Copy the rows of a file behind those that are there."""
+        present = [self._clauses[column.name] for column in rows.columns]
+        columns = [*present, *self._mask, self._ordinal]
+        self._count += self._session.copy(self._table, columns, _numbered(rows, self._count))
+
+    def staged(self) -> Staged:
+        """What was staged."""
+        values = {
+            stored.column.name: self._session.cast(
+                self._clauses[stored.column.name], self._types[stored.column.name], stored.type_name
+            )
+            for stored in self._stored
+        }
+        modified = {
+            name: self._session.is_modified(self._mask[0], position) if self._mask else sa.true()
+            for position, name in enumerate(self._clauses)
+        }
+        return Staged(self._table, self._stored, values, modified, self._count)
 
 
 def stored_columns(target: StoredTable, columns: Iterable[Column]) -> tuple[StoredColumn, ...]:
@@ -111,7 +162,7 @@ def folded(session: Session, staged: Staged, key: Sequence[str]) -> Changes:
     after the other.
     """
     if not has_duplicates(session, staged, key):
-        return Changes(staged.values, staged.modified)
+        return Changes(staged.clause, staged.values, staged.modified)
     names = [column.column.name for column in staged.columns]
     keys = [staged.values[name] for name in key]
     values, modified = [], []
@@ -122,6 +173,7 @@ def folded(session: Session, staged: Staged, key: Sequence[str]) -> Changes:
         modified.append((sa.func.max(sa.case((changes, 1), else_=0)) == 1).label(f"m{i}"))
     rows = sa.select(*values, *modified).group_by(*keys).subquery("folded")
     return Changes(
+        rows,
         {name: rows.c[f"v{i}"] for i, name in enumerate(names)},
         {name: rows.c[f"m{i}"] for i, name in enumerate(names)},
     )
@@ -134,8 +186,7 @@ def same_key(
     return [target[name] == values[name] for name in key]
 
 
-def _numbered(rows: RowStream) -> Iterator[pa.RecordBatch]:
-    first = 0
+def _numbered(rows: RowStream, first: int) -> Iterator[pa.RecordBatch]:
     for batch in rows:
         numbers = pa.arange(first, first + batch.num_rows)
         yield batch.append_column(ORDINAL, numbers)

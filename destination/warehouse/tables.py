@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +21,7 @@ from destination.warehouse.ddl import (
     DropColumn,
     DropConstraint,
     DropNotNull,
+    NamedType,
 )
 from destination.warehouse.naming import comment_for
 
@@ -43,32 +44,35 @@ def create(session: Session, schema: str, table: Table) -> None:
     session.lock(name)
     if session.find_table(name) is not None:
         raise RequestError(f"{name} exists already: drop it, or re-sync into another schema")
-    columns = [
-        session.column_clause(column, nullable=not column.primary_key) for column in table.columns
-    ]
-    clause = session.clause(name, columns)
-    if table.key:
-        clause.append_constraint(
-            sa.PrimaryKeyConstraint(*[session.name(column.name) for column in table.key])
+    create_as(session, name, table, {c.name: session.type_name(c) for c in table.columns})
+
+
+def create_as(session: Session, name: TableName, table: Table, types: Mapping[str, str]) -> None:
+    """Create a table whose columns have these types of the warehouse, by full names."""
+    columns = {
+        column.name: sa.Column(
+            session.name(column.name),
+            NamedType(types[column.name]),
+            nullable=not column.primary_key,
         )
+        for column in table.columns
+    }
+    clause = session.clause(name, columns.values())
+    if table.key:
+        key = [session.name(column.name) for column in table.key]
+        clause.append_constraint(sa.PrimaryKeyConstraint(*key))
     session.execute(CreateTable(clause))
-    remark_table(session, name, clause)
-    for column in table.columns:
-        remark_column(session, column, clause)
-
-
-def remark_table(session: Session, name: TableName, clause: sa.Table) -> None:
-    """Keep in a comment what the table's stored name does not tell."""
     if comment := comment_for(name.table, clause.name):
         session.comment(clause, comment)
+    for column in table.columns:
+        if comment := column_comment(session, column):
+            session.comment(columns[column.name], comment)
 
 
-def remark_column(session: Session, column: Column, clause: sa.Table) -> None:
-    """Keep in a comment what the column's stored name and type do not tell."""
-    stored = session.name(column.name)
+def column_comment(session: Session, column: Column) -> str | None:
+    """The comment that keeps what the column's stored name and type do not tell."""
     remarked = column.type if session.type_remark(column) else None
-    if comment := comment_for(column.name, stored, remarked):
-        session.comment(clause.c[stored], comment)
+    return comment_for(column.name, session.name(column.name), remarked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,12 +158,24 @@ def apply(session: Session, stored: StoredTable, alteration: Alteration) -> None
             session.execute(AddPrimaryKey(clause, key))
 
 
-def add_column(session: Session, stored: StoredTable, column: Column) -> None:
-    """Add a column, NULL in every row."""
-    new = session.column_clause(column)
+def add_column(
+    session: Session, stored: StoredTable, column: Column, type_name: str | None = None
+) -> None:
+    """Add a column, NULL in every row.
+
+    Args:
+        session: the transaction.
+        stored: the table.
+        column: the column.
+        type_name: its type in the warehouse, if it is not the one for columns of its type.
+    """
+    kind = NamedType(type_name or session.type_name(column))
+    new = sa.Column(session.name(column.name), kind)
+    clause = session.clause(stored.name, [new])
     with concerning(column.name):
-        session.execute(AddColumn(stored.clause, new))
-    remark_column(session, column, session.clause(stored.name, [new]))
+        session.execute(AddColumn(clause, new))
+    if comment := column_comment(session, column):
+        session.comment(new, comment)
 
 
 def _retype(session: Session, stored: StoredTable, old: StoredColumn, column: Column) -> None:
@@ -170,8 +186,7 @@ def _retype(session: Session, stored: StoredTable, old: StoredColumn, column: Co
             using = session.cast(value, old.type_name, target)
             session.execute(AlterColumnType(stored.clause, old.name, target, using))
     if old.column.type is not column.type:
-        remarked = column.type if session.type_remark(column) else None
-        session.comment(value, comment_for(column.name, old.name, remarked))
+        session.comment(value, column_comment(session, column))
 
 
 def truncate(

@@ -22,7 +22,7 @@ NULL = "null-string"
 def read(content: bytes, *columns: Column) -> list[tuple[object, ...]]:
     header = csv.Header.parse(content)
     stream = DecompressingReader(io.BytesIO(content[header.size :]), Compression.OFF)
-    reader = csv.BlockReader(header.names, Decoder(columns, NULL, None, Notices()))
+    reader = csv.BlockReader(header.names, Decoder(columns, NULL, Notices()))
     with Budget().reserve() as reservation:
         batches = [reader.read(block) for block in csv.read_blocks(stream, b"", reservation)]
     return [tuple(row.values()) for batch in batches for row in batch.to_pylist()]
@@ -90,8 +90,6 @@ def test_header_is_read_as_python_reads_it(names: list[str]) -> None:
 
 
 def test_types_of_arrow_arrive() -> None:
-    reader = csv.BlockReader(
-        ["a"], Decoder([Column("a", DataType.UTC_DATETIME)], NULL, None, Notices())
-    )
+    reader = csv.BlockReader(["a"], Decoder([Column("a", DataType.UTC_DATETIME)], NULL, Notices()))
     batch = reader.read(b"2020-01-01T00:00:00Z\n2020-01-01T00:00:00.123456789Z\n")
     assert batch.schema.field("a").type == pa.timestamp("us", "UTC")

@@ -1,0 +1,260 @@
+"""History: the files of a WriteHistoryBatch request applied to a table that keeps every version.
+
+A version of a record is a row; its key is the record's key and the instant it starts. Versions of a
+record never overlap, and at most one of them is active.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from destination.errors import RequestError
+from destination.rows import RowSource
+from destination.schema import ACTIVE, END, START, Table
+from destination.warehouse.base import Session, StoredTable, TableName
+from destination.warehouse.loading import key_of, replace
+from destination.warehouse.staging import (
+    Changes,
+    Staged,
+    Values,
+    folded,
+    has_duplicates,
+    same_key,
+    stage,
+    stage_partial,
+)
+
+CLOSING_UNIT = sa.literal(timedelta(milliseconds=1), sa.Interval())
+"""A version ends this long before the next one starts."""
+OPEN_END = datetime(9999, 12, 31, 23, 59, 59, 999000, UTC)
+"""The end of an active version."""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryBatch:
+    """The files of one request, in the order in which they apply."""
+
+    earliest_start: Sequence[RowSource]
+    replace: Sequence[RowSource]
+    update: Sequence[RowSource]
+    delete: Sequence[RowSource]
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryLoaded:
+    """How many rows the files of each kind held."""
+
+    started: int
+    replaced: int
+    updated: int
+    deleted: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.started} records from their earliest start, {self.replaced} versions replaced, "
+            f"{self.updated} updated, {self.deleted} records deleted"
+        )
+
+
+def write_history_batch(
+    session: Session, schema: str, table: Table, batch: HistoryBatch
+) -> HistoryLoaded:
+    """Apply earliest start, replace, update and delete files to a table in history mode.
+
+    Raises:
+        RequestError: if the table in the warehouse does not match the request.
+        BatchFileError: if a file cannot be read.
+    """
+    name = TableName(schema, table.name)
+    session.lock(name)
+    target = session.get_table(name)
+    key = key_of(target, table)
+    require_history_mode(target)
+    record = record_key(key)
+    return HistoryLoaded(
+        started=_start_over(session, target, record, batch.earliest_start),
+        replaced=replace(session, target, key, batch.replace),
+        updated=_update(session, target, table, key, batch.update),
+        deleted=_delete(session, target, record, batch.delete),
+    )
+
+
+def record_key(key: Sequence[str]) -> tuple[str, ...]:
+    """What of a table's key tells records apart, and not their versions."""
+    return tuple(name for name in key if name != START)
+
+
+def require_history_mode(target: StoredTable) -> None:
+    """Check that a table keeps versions.
+
+    Raises:
+        RequestError: if it does not.
+    """
+    if START not in target.key or target.find(END) is None or target.find(ACTIVE) is None:
+        raise RequestError(f"{target.name} is not in history mode: re-sync the table")
+
+
+def closed(target: StoredTable, start: sa.ColumnElement[Any]) -> dict[str, Any]:
+    """What closes a version before another one starts."""
+    return {
+        target.get(ACTIVE).name: sa.false(),
+        target.get(END).name: start - CLOSING_UNIT,
+    }
+
+
+def _start_over(
+    session: Session, target: StoredTable, record: Sequence[str], sources: Sequence[RowSource]
+) -> int:
+    """Forget of each record what starts at its earliest start or later, and close what is before."""
+    count = 0
+    for staged in stage(session, target, sources):
+        keys = [staged.values[name].label(f"k{i}") for i, name in enumerate(record)]
+        start = sa.func.min(staged.values[START]).label("start")
+        grouping = [staged.values[name] for name in record]
+        earliest = sa.select(*keys, start).group_by(*grouping).subquery("earliest")
+        same = same_key(
+            target, record, {name: earliest.c[f"k{i}"] for i, name in enumerate(record)}
+        )
+        later = target[START] >= earliest.c.start
+        session.execute(sa.delete(target.clause).where(*same, later))
+        reaching = sa.or_(target[ACTIVE], target[END] >= earliest.c.start)
+        closing = closed(target, earliest.c.start)
+        session.execute(sa.update(target.clause).where(*same, reaching).values(closing))
+        count += staged.count
+    return count
+
+
+def _update(
+    session: Session,
+    target: StoredTable,
+    table: Table,
+    key: Sequence[str],
+    sources: Sequence[RowSource],
+) -> int:
+    """Insert partial versions, completed from those that precede them."""
+    if not sources:
+        return 0
+    staged = stage_partial(session, target, table, sources)
+    changes = folded(session, staged, key)
+    record = record_key(key)
+    chained = bool(record) and has_duplicates(session, staged, record)
+    complete = _completed_in_chains if chained else _completed
+    rows = complete(target, changes, staged, record)
+    names = [column.name for column in staged.columns]
+    stored_key = [target.get(name).name for name in key]
+    session.execute(session.upsert(target.clause, rows, names, stored_key))
+    return staged.count
+
+
+def _preceding(target: StoredTable, record: Sequence[str], changes: Changes) -> sa.FromClause:
+    """Of each partial version, the one in the table that precedes it in time; found by the key."""
+    preceding = target.clause.alias("preceding")
+    start = preceding.c[target.get(START).name]
+    same = [preceding.c[target.get(name).name] == changes.values[name] for name in record]
+    earlier = sa.select(preceding).where(*same, start < changes.values[START])
+    return earlier.order_by(start.desc()).limit(1).lateral("base")
+
+
+def _completed(
+    target: StoredTable, changes: Changes, staged: Staged, record: Sequence[str]
+) -> sa.Select[Any]:
+    """Partial versions, no two of one record, completed from the table."""
+    base = _preceding(target, record, changes)
+    values = [
+        sa.case(
+            (changes.modified[column.column.name], changes.values[column.column.name]),
+            else_=base.c[column.name],
+        )
+        for column in staged.columns
+    ]
+    return sa.select(*values).select_from(changes.source.join(base, sa.true()))
+
+
+def _completed_in_chains(
+    target: StoredTable, changes: Changes, staged: Staged, record: Sequence[str]
+) -> sa.Select[Any]:
+    """Partial versions completed from the table or from the partial version before.
+
+    The partial versions of a record between two versions of the table are a chain: an unmodified
+    value is that of the last in the chain to modify it, or else of the table's version that the
+    chain begins after. A version of the table that starts together with a partial one does not end
+    a chain, since the partial version takes its place.
+    """
+    base = _preceding(target, record, changes)
+    names = [column.column.name for column in staged.columns]
+    start = names.index(START)
+    versions = (
+        sa.select(
+            *[changes.values[name].label(f"v{i}") for i, name in enumerate(names)],
+            *[changes.modified[name].label(f"m{i}") for i, name in enumerate(names)],
+            *[base.c[column.name].label(f"b{i}") for i, column in enumerate(staged.columns)],
+        )
+        .select_from(changes.source.join(base, sa.true()))
+        .subquery("versions")
+    )
+    keys = [f"v{names.index(name)}" for name in record]
+
+    def in_time(rows: sa.Subquery, *further: str) -> dict[str, Any]:
+        return {
+            "partition_by": [rows.c[label] for label in (*keys, *further)],
+            "order_by": rows.c[f"v{start}"],
+        }
+
+    before = sa.func.lag(versions.c[f"v{start}"]).over(**in_time(versions))
+    begins = sa.func.coalesce(versions.c[f"b{start}"] > before, sa.true())
+    numbered = sa.select(
+        versions,
+        sa.func.row_number().over(**in_time(versions)).label("position"),
+        sa.case((begins, 1), else_=0).label("begins"),
+    ).subquery("numbered")
+    chain = sa.func.sum(numbered.c.begins).over(**in_time(numbered)).label("chain")
+    chains = sa.select(numbered, chain).subquery("chains")
+    in_chain = in_time(chains, "chain")
+    traced = sa.select(
+        chains,
+        *[
+            sa.func.max(sa.case((chains.c[f"m{i}"], chains.c.position)))
+            .over(**in_chain)
+            .label(f"p{i}")
+            for i in range(len(names))
+        ],
+        *[
+            sa.func.first_value(chains.c[f"b{i}"]).over(**in_chain).label(f"f{i}")
+            for i in range(len(names))
+        ],
+    ).subquery("traced")
+    values = [
+        sa.case(
+            (traced.c[f"p{i}"].is_(None), traced.c[f"f{i}"]),
+            else_=sa.func.nth_value(traced.c[f"v{i}"], sa.cast(traced.c[f"p{i}"], sa.Integer)).over(
+                **in_time(traced)
+            ),
+        )
+        for i in range(len(names))
+    ]
+    return sa.select(*values)
+
+
+def _delete(
+    session: Session, target: StoredTable, record: Sequence[str], sources: Sequence[RowSource]
+) -> int:
+    """Close the active versions of records at the ends that the files give."""
+    count = 0
+    for staged in stage(session, target, sources):
+        ends: Values = {name: staged.values[name] for name in (*record, END)}
+        if has_duplicates(session, staged, record):
+            labels = {name: f"e{i}" for i, name in enumerate(ends)}
+            columns = [value.label(labels[name]) for name, value in ends.items()]
+            keys = [ends[name] for name in record]
+            rows = session.last_rows(columns, keys, staged.ordinal).subquery("ends")
+            ends = {name: rows.c[label] for name, label in labels.items()}
+        same = same_key(target, record, ends)
+        ending = {target.get(ACTIVE).name: sa.false(), target.get(END).name: ends[END]}
+        session.execute(sa.update(target.clause).where(*same, target[ACTIVE]).values(ending))
+        count += staged.count
+    return count

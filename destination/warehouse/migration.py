@@ -1,0 +1,303 @@
+"""Migrations of tables and columns that leave history and keys as they must be.
+
+Each is safe to send again: what an earlier run has done is success, and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.schema import DropTable
+
+from destination.errors import RequestError
+from destination.rows import RowSource
+from destination.schema import ACTIVE, DELETED, END, START, SYNCED, Column, DataType
+from destination.warehouse import tables
+from destination.warehouse.base import Session, StoredTable, TableName
+from destination.warehouse.ddl import RenameColumn, RenameTable
+from destination.warehouse.history import OPEN_END, closed, record_key, require_history_mode
+from destination.warehouse.loading import is_empty
+from destination.warehouse.naming import comment_for
+from destination.warehouse.staging import stage
+
+Constant = Callable[[Column], RowSource]
+"""A value of the request, read as a column's type."""
+
+INSTANT = sa.DateTime(timezone=True)
+MINIMUM = datetime(1, 1, 1, tzinfo=UTC)
+"""Start and end of what was deleted before there was a history."""
+HISTORY_COLUMNS = (
+    Column(START, DataType.UTC_DATETIME),
+    Column(END, DataType.UTC_DATETIME),
+    Column(ACTIVE, DataType.BOOLEAN),
+)
+
+
+def drop_table(session: Session, name: TableName) -> None:
+    """Drop a table, if it is there."""
+    session.lock(name)
+    stored = session.find_table(name)
+    if stored is not None:
+        session.execute(DropTable(stored.clause))
+
+
+def rename_table(session: Session, source: TableName, target: TableName) -> None:
+    """Give a table another name."""
+    stored = _source_of(session, source, target)
+    if stored is None:
+        return
+    session.execute(RenameTable(stored.clause, session.name(target.table)))
+    clause = session.clause(target)
+    comment = comment_for(target.table, clause.name)
+    if comment or source.table != stored.clause.name:
+        session.comment(clause, comment)
+
+
+def copy_table(session: Session, source: TableName, target: TableName) -> None:
+    """Make a table with the columns, types, key and rows of another."""
+    for name in sorted((source, target), key=str):
+        session.lock(name)
+    stored = session.get_table(source)
+    existing = session.find_table(target)
+    if existing is None:
+        _copy(session, stored, target)
+    elif replace(existing.table, name=source.table) != stored.table:
+        raise RequestError(f"{target} exists already, and is no copy of {source}: drop it")
+
+
+def _source_of(session: Session, source: TableName, target: TableName) -> StoredTable | None:
+    """The table to rename; None if an earlier run has done so."""
+    for name in sorted((source, target), key=str):
+        session.lock(name)
+    stored, existing = session.find_table(source), session.find_table(target)
+    if stored is None and existing is None:
+        raise RequestError(f"{source} does not exist: re-sync the table")
+    if stored is not None and existing is not None:
+        raise RequestError(f"{target} exists already: drop it, then retry")
+    return stored
+
+
+def _copy(session: Session, stored: StoredTable, target: TableName) -> None:
+    types = {column.column.name: column.type_name for column in stored.columns}
+    tables.create_as(session, target, stored.table, types)
+    names = [column.name for column in stored.columns]
+    rows = sa.select(*[stored.clause.c[name] for name in names])
+    copy = session.get_table(target)
+    session.execute(sa.insert(copy.clause).from_select(names, rows))
+
+
+def rename_column(session: Session, name: TableName, source: str, target: str) -> None:
+    """Give a column another name."""
+    stored = _locked(session, name)
+    column, existing = stored.find(source), stored.find(target)
+    if column is None and existing is not None:
+        return
+    if existing is not None:
+        raise RequestError(f'{name} has a column "{target}" already: drop it, then retry')
+    column = stored.get(source)
+    renamed = replace(column.column, name=target)
+    with tables.concerning(source):
+        session.execute(RenameColumn(stored.clause, column.name, session.name(target)))
+    comment = tables.column_comment(session, renamed)
+    if comment or source != column.name:
+        session.comment(session.get_table(name)[target], comment)
+
+
+def copy_column(session: Session, name: TableName, source: str, target: str) -> None:
+    """Add a column with the type and the values of another."""
+    stored = _locked(session, name)
+    column, existing = stored.get(source), stored.find(target)
+    if existing is not None:
+        if existing.type_name != column.type_name:
+            raise RequestError(f'{name} has another column "{target}" already: drop it, then retry')
+        return
+    copied = replace(column.column, name=target, primary_key=False)
+    tables.add_column(session, stored, copied, column.type_name)
+    wider = session.get_table(name)
+    session.execute(sa.update(wider.clause).values({wider.get(target).name: wider[source]}))
+
+
+def add_column_with_default_value(
+    session: Session, name: TableName, column: Column, default: Constant
+) -> None:
+    """Add a column if it is missing, and fill it in every row."""
+    stored = _with_column(session, _locked(session, name), column)
+    _fill(session, stored, column.name, default)
+
+
+def update_column_value(session: Session, name: TableName, column: str, value: Constant) -> None:
+    """Set a column in every row."""
+    _fill(session, _locked(session, name), column, value)
+
+
+def add_column_in_history_mode(
+    session: Session, name: TableName, column: Column, default: Constant, time: Constant
+) -> None:
+    """Add a column whose value, from an instant on, is a default: in new versions of active records.
+
+    Raises:
+        RequestError: if a version that is active starts after that instant.
+    """
+    stored = _locked(session, name)
+    require_history_mode(stored)
+    empty = is_empty(session, stored)
+    instant = None if empty else _instant(session, stored, time)
+    stored = _with_column(session, stored, column)
+    if instant is not None:
+        value = _value(session, stored, column.name, default)
+        _change_from(session, stored, column.name, value, instant, sa.true())
+
+
+def drop_column_in_history_mode(
+    session: Session, name: TableName, column: str, time: Constant
+) -> None:
+    """Set a column to NULL from an instant on, in new versions of the active records that have it.
+
+    Raises:
+        RequestError: if a version that is active starts after that instant.
+    """
+    stored = _locked(session, name)
+    require_history_mode(stored)
+    holds = stored[column].is_not(None)
+    if not is_empty(session, stored):
+        instant = _instant(session, stored, time)
+        _change_from(session, stored, column, sa.null(), instant, holds)
+
+
+def _change_from(
+    session: Session,
+    stored: StoredTable,
+    column: str,
+    value: sa.ColumnElement[Any],
+    instant: sa.ColumnElement[Any],
+    where: sa.ColumnElement[bool],
+) -> None:
+    """Change a column in active versions from an instant on, keeping what was before as a version."""
+    changed = {stored.get(column).name: value}
+    at = stored[START] == instant
+    session.execute(sa.update(stored.clause).where(at, where).values(changed))
+    active = sa.and_(stored[ACTIVE], stored[START] < instant, where)
+    new: dict[str, Any] = {
+        **changed,
+        stored.get(START).name: instant,
+        stored.get(END).name: sa.literal(OPEN_END, INSTANT),
+        stored.get(ACTIVE).name: sa.true(),
+    }
+    names = [each.name for each in stored.columns]
+    versions = sa.select(*[new.get(name, stored.clause.c[name]) for name in names]).where(active)
+    key = [stored.get(each.name).name for each in stored.table.key]
+    session.execute(session.upsert(stored.clause, versions, names, key))
+    session.execute(sa.update(stored.clause).where(active).values(closed(stored, instant)))
+
+
+def copy_table_to_history_mode(
+    session: Session, source: TableName, target: TableName, deleted: str | None
+) -> None:
+    """Make a table in history mode of a table that is not."""
+    for name in sorted((source, target), key=str):
+        session.lock(name)
+    stored = session.get_table(source)
+    existing = session.find_table(target)
+    if existing is None:
+        _copy(session, stored, target)
+        _to_history(session, session.get_table(target), deleted)
+    elif START not in existing.key:
+        raise RequestError(f"{target} exists already, and is not in history mode: drop it")
+
+
+def soft_delete_to_history(session: Session, name: TableName, deleted: str | None) -> None:
+    """Turn each row of a table into the first version of its record."""
+    stored = _locked(session, name)
+    if START not in stored.key:
+        _to_history(session, stored, deleted)
+
+
+def _to_history(session: Session, stored: StoredTable, deleted: str | None) -> None:
+    latest = sa.select(sa.func.max(stored[SYNCED])).scalar_subquery()
+    for column in HISTORY_COLUMNS:
+        if stored.find(column.name) is None:
+            tables.add_column(session, stored, column)
+    wider = session.get_table(stored.name)
+    is_deleted = sa.func.coalesce(wider[deleted], sa.false()) if deleted else sa.false()
+    minimum, open_end = (sa.literal(at, INSTANT) for at in (MINIMUM, OPEN_END))
+    first = {
+        wider.get(START).name: sa.case((is_deleted, minimum), else_=latest),
+        wider.get(END).name: sa.case((is_deleted, minimum), else_=open_end),
+        wider.get(ACTIVE).name: sa.not_(is_deleted),
+    }
+    session.execute(sa.update(wider.clause).values(first))
+    key = {*wider.key, START} if wider.key else set()
+    wanted = wider.table.with_key(key).without(DELETED)
+    tables.apply(session, wider, tables.Alteration.between(wider, wanted, drop_columns=True))
+
+
+def history_to_soft_delete(session: Session, name: TableName, deleted: str | None) -> None:
+    """Keep of each record its last version, marked as deleted unless it is active."""
+    stored = _locked(session, name)
+    if stored.find(DELETED) is None:
+        tables.add_column(session, stored, Column(DELETED, DataType.BOOLEAN))
+        stored = session.get_table(name)
+    marked = stored.get(deleted or DELETED)
+    if START not in stored.key:
+        return
+    require_history_mode(stored)
+    later = stored.clause.alias("later")
+    record = [stored.get(each).name for each in record_key([c.name for c in stored.table.key])]
+    same = [later.c[each] == stored.clause.c[each] for each in record]
+    after = later.c[stored.get(START).name] > stored[START]
+    outlived = sa.exists(sa.select(sa.literal(1)).select_from(later).where(*same, after))
+    session.execute(sa.delete(stored.clause).where(outlived))
+    active = sa.func.coalesce(stored[ACTIVE], sa.false())
+    session.execute(sa.update(stored.clause).values({marked.name: sa.not_(active)}))
+    history = [column.name for column in HISTORY_COLUMNS]
+    wanted = stored.table.with_key(stored.key - {START}).without(*history)
+    tables.apply(session, stored, tables.Alteration.between(stored, wanted, drop_columns=True))
+
+
+def _locked(session: Session, name: TableName) -> StoredTable:
+    session.lock(name)
+    return session.get_table(name)
+
+
+def _with_column(session: Session, stored: StoredTable, column: Column) -> StoredTable:
+    """The table with a column, added if it is missing."""
+    if stored.find(column.name) is not None:
+        return stored
+    tables.add_column(session, stored, column)
+    return session.get_table(stored.name)
+
+
+def _fill(session: Session, stored: StoredTable, column: str, constant: Constant) -> None:
+    value = _value(session, stored, column, constant)
+    values = {stored.get(column).name: value}
+    with tables.concerning(column):
+        session.execute(sa.update(stored.clause).values(values))
+
+
+def _value(
+    session: Session, stored: StoredTable, column: str, constant: Constant
+) -> sa.ColumnElement[Any]:
+    """A value of the request as one of a column; it takes the way of the rows of a batch file."""
+    source = constant(stored.get(column).column)
+    (staged,) = stage(session, stored, [source])
+    return sa.select(staged.values[column]).scalar_subquery()
+
+
+def _instant(session: Session, stored: StoredTable, constant: Constant) -> sa.ColumnElement[Any]:
+    """The instant from which on a migration changes versions.
+
+    Raises:
+        RequestError: if a version that is active starts after it.
+    """
+    instant = _value(session, stored, START, constant)
+    after = sa.select(sa.literal(1)).where(stored[ACTIVE], stored[START] > instant)
+    if session.scalar(sa.select(sa.exists(after))):
+        raise RequestError(
+            f"{stored.name} has active versions that start after the migration's operation "
+            f"timestamp: re-sync the table"
+        )
+    return instant
