@@ -119,6 +119,42 @@ class Client:
             delete_files=[self._write(table, rows) for rows in delete],
         )
 
+    def write_history(
+        self,
+        table: common.Table,
+        *,
+        earliest: Sequence[Sequence[Row]] = (),
+        replace: Sequence[Sequence[Row]] = (),
+        update: Sequence[Sequence[Row]] = (),
+        delete: Sequence[Sequence[Row]] = (),
+    ) -> sdk.WriteBatchResponse:
+        """Write a batch file for each sequence of rows, and send them in one history request."""
+        return self.send_history(
+            table,
+            earliest_start_files=[self._write(table, rows) for rows in earliest],
+            replace_files=[self._write(table, rows) for rows in replace],
+            update_files=[self._write(table, rows) for rows in update],
+            delete_files=[self._write(table, rows) for rows in delete],
+        )
+
+    def send_history(self, table: common.Table, **files: Any) -> sdk.WriteBatchResponse:
+        return self.stub.WriteHistoryBatch(
+            sdk.WriteHistoryBatchRequest(
+                configuration=self.configuration,
+                schema_name=self.schema,
+                table=table,
+                keys=self.files.keys,
+                file_params=self.files.params,
+                **files,
+            )
+        )
+
+    def migrate(self, table: str, **operation: Any) -> sdk.MigrateResponse:
+        details = sdk.MigrationDetails(schema=self.schema, table=table, **operation)
+        return self.stub.Migrate(
+            sdk.MigrateRequest(configuration=self.configuration, details=details)
+        )
+
     def send(self, table: common.Table, **files: Any) -> sdk.WriteBatchResponse:
         return self.stub.WriteBatch(
             sdk.WriteBatchRequest(

@@ -243,7 +243,10 @@ def _completed_in_chains(
 def _delete(
     session: Session, target: StoredTable, record: Sequence[str], sources: Sequence[RowSource]
 ) -> int:
-    """Close the active versions of records at the ends that the files give."""
+    """Close the active versions of records at the ends that the files give.
+
+    The first row of a record closes it; a further one finds no active version.
+    """
     count = 0
     for staged in stage(session, target, sources):
         ends: Values = {name: staged.values[name] for name in (*record, END)}
@@ -251,7 +254,7 @@ def _delete(
             labels = {name: f"e{i}" for i, name in enumerate(ends)}
             columns = [value.label(labels[name]) for name, value in ends.items()]
             keys = [ends[name] for name in record]
-            rows = session.last_rows(columns, keys, staged.ordinal).subquery("ends")
+            rows = session.last_rows(columns, keys, -staged.ordinal).subquery("ends")
             ends = {name: rows.c[label] for name, label in labels.items()}
         same = same_key(target, record, ends)
         ending = {target.get(ACTIVE).name: sa.false(), target.get(END).name: ends[END]}
