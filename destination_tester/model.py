@@ -23,6 +23,11 @@ ACTIVE = "_fivetran_active"
 DELETED = "_fivetran_deleted"
 SYNCED = "_fivetran_synced"
 
+HISTORY_COLUMNS = {
+    START: common.UTC_DATETIME,
+    END: common.UTC_DATETIME,
+    ACTIVE: common.BOOLEAN,
+}
 MILLISECOND = timedelta(milliseconds=1)
 OPEN_END = datetime(9999, 12, 31, 23, 59, 59, 999000, UTC)
 MINIMUM = datetime(1, 1, 1, tzinfo=UTC)
@@ -223,7 +228,7 @@ class TableModel:
     def to_history(self, deleted: str | None) -> None:
         """Turn each row into the first version of its record."""
         latest = max((row[SYNCED] for row in self.rows), default=None)
-        for name, kind in ((START, common.UTC_DATETIME), (END, common.UTC_DATETIME), (ACTIVE, common.BOOLEAN)):  # fmt: skip
+        for name, kind in HISTORY_COLUMNS.items():
             self.add_column(common.Column(name=name, type=kind))
         for row in self.rows:
             if deleted and row[deleted]:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 import psycopg
@@ -13,18 +14,23 @@ from destination.warehouse.postgres.embedded import embedded_postgres
 
 
 @pytest.fixture(scope="session")
-def postgres_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_uri() -> Iterator[str]:
+    """The URI of the PostgreSQL.
+
+    Its directory is not pytest's, whose parents another run of pytest closes to other users: run as
+    root, the embedded PostgreSQL is one.
+    """
     with ExitStack() as resources:
         uri = os.environ.get("TEST_POSTGRES_URL")
         if uri is None:
-            directory = Path(tmp_path_factory.mktemp("postgres"))
+            directory = Path(resources.enter_context(TemporaryDirectory(prefix="postgres-")))
             uri = resources.enter_context(embedded_postgres(directory / "data"))
         yield uri
 
 
 @pytest.fixture(scope="session")
 def session_connection(postgres_uri: str) -> Iterator[psycopg.Connection]:
-    with psycopg.connect(postgres_uri, autocommit=True) as connection:
+    with psycopg.connect(postgres_uri, autocommit=True, prepare_threshold=None) as connection:
         connection.execute("SET TimeZone TO 'UTC'")
         yield connection
 

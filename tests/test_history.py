@@ -70,7 +70,7 @@ class History:
 
     def versions(self) -> list[tuple[Any, ...]]:
         return self.database.execute(
-            "SELECT id, _fivetran_start, _fivetran_end, _fivetran_active, amount, \"desc\""
+            'SELECT id, _fivetran_start, _fivetran_end, _fivetran_active, amount, "desc"'
             " FROM {schema}.t ORDER BY 1, 2"
         )
 
@@ -169,7 +169,7 @@ def test_earliest_start_of_several_files_counts(history: History) -> None:
 
 def test_delete_closes_the_active_version(history: History) -> None:
     history.write(replace=[[version(1, 4), version(4, None), version(1, None, record=2)]])
-    end = [{"id": 1, END: at(9)}, {"id": 1, END: at(8)}, {"id": 3, END: at(9)}]
+    end: list[Row] = [{"id": 1, END: at(9)}, {"id": 1, END: at(8)}, {"id": 3, END: at(9)}]
     history.write(delete=[end])
     closed = {**version(4, None), END: at(9), ACTIVE: False}
     assert history.versions() == rows(version(1, 4), closed, version(1, None, record=2))
@@ -215,7 +215,7 @@ def test_official_testers_history_files(
     history: History, official_files: Path, database: Database
 ) -> None:
     history.client.files.compression, history.client.files.encryption = sdk.OFF, sdk.NONE
-    before = {
+    before: Row = {
         "id": 10, "amount": 100.0, "desc": "thee", START: "2005-05-26T20:57:00Z",
         END: OPEN_END, ACTIVE: True,
     }  # fmt: skip
@@ -229,7 +229,7 @@ def test_official_testers_history_files(
         )
         assert answer.success, answer
     shown = (
-        "SELECT id, amount, \"desc\", _fivetran_start::text, _fivetran_end::text, _fivetran_active"
+        'SELECT id, amount, "desc", _fivetran_start::text, _fivetran_end::text, _fivetran_active'
         " FROM {schema}.t ORDER BY _fivetran_start"
     )
     assert database.execute(shown) == [
@@ -242,7 +242,8 @@ def test_official_testers_history_files(
     assert database.execute(shown)[1][4:] == ("2005-08-26 20:57:00+00", False)
 
 
-def test_key_index_has_the_start_behind_the_record(history: History, database: Database) -> None:
+@pytest.mark.usefixtures("history")
+def test_key_index_has_the_start_behind_the_record(database: Database) -> None:
     ((definition,),) = database.execute(
         "SELECT indexdef FROM pg_indexes WHERE tablename = 't' AND schemaname = {schema}::text".replace(
             "{schema}", f"'{database.schema}'"

@@ -18,7 +18,7 @@ from destination.rows import RowSource
 from destination.schema import ACTIVE, DELETED, END, START, SYNCED, Column, DataType
 from destination.warehouse import tables
 from destination.warehouse.base import Session, StoredTable, TableName
-from destination.warehouse.ddl import RenameColumn, RenameTable
+from destination.warehouse.ddl import NamedType, RenameColumn, RenameTable
 from destination.warehouse.history import OPEN_END, closed, record_key, require_history_mode
 from destination.warehouse.loading import is_empty
 from destination.warehouse.naming import comment_for
@@ -104,7 +104,9 @@ def rename_column(session: Session, name: TableName, source: str, target: str) -
         session.execute(RenameColumn(stored.clause, column.name, session.name(target)))
     comment = tables.column_comment(session, renamed)
     if comment or source != column.name:
-        session.comment(session.get_table(name)[target], comment)
+        new = sa.Column(session.name(target), NamedType(column.type_name))
+        session.clause(name, [new])
+        session.comment(new, comment)
 
 
 def copy_column(session: Session, name: TableName, source: str, target: str) -> None:
