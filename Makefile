@@ -8,7 +8,7 @@ GENERATED := destination/sdk/__init__.py
 PORT ?= 50052
 ARGS ?=
 
-.PHONY: help setup demo serve test lint format lock protos clean
+.PHONY: help setup demo serve test bench lint format lock protos clean
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -23,6 +23,9 @@ serve: setup ## serve with an embedded PostgreSQL in .serve/ until Ctrl-C
 
 test: setup ## run all tests
 	$(BIN)/python -m pytest $(ARGS)
+
+bench: setup ## BENCH=group: the connector beside psql; results go to benchmarks/results
+	$(BIN)/python -m benchmarks $(BENCH)
 
 lint: setup ## ruff, ruff format, mypy
 	$(BIN)/ruff check .

@@ -15,7 +15,7 @@ from typing import Any
 
 from destination.sdk import common_pb2 as common
 from destination_tester.files import Row
-from destination_tester.notation import Cell, Unmodified
+from destination_tester.notation import Cell, Unmodified, from_text, to_text
 
 START = "_fivetran_start"
 END = "_fivetran_end"
@@ -157,6 +157,18 @@ class TableModel:
 
     # Migrate
 
+    def alter(self, table: common.Table) -> None:
+        """Add what the table lacks, change types, change the key; drop nothing."""
+        for column in table.columns:
+            old = self.columns.get(column.name)
+            self.add_column(column)
+            if old is not None and (old.type, old.params) != (column.type, column.params):
+                for row in self.rows:
+                    value = row[column.name]
+                    row[column.name] = None if value is None else from_text(to_text(value), column)
+            self.columns[column.name] = column
+        self.set_key([column.name for column in table.columns if column.primary_key])
+
     def add_column(self, column: common.Column) -> None:
         """Add a column, NULL in every row."""
         if column.name not in self.columns:
@@ -176,7 +188,9 @@ class TableModel:
             del row[name]
 
     def copy_column(self, source: str, target: str) -> None:
-        """Add a column with the type and the values of another."""
+        """Add a column with the type and the values of another, unless it is there."""
+        if target in self.columns:
+            return
         column = common.Column()
         column.CopyFrom(self.columns[source])
         column.name, column.primary_key = target, False
@@ -185,7 +199,9 @@ class TableModel:
             row[target] = row[source]
 
     def rename_column(self, source: str, target: str) -> None:
-        """Give a column another name."""
+        """Give a column another name, unless it has it already."""
+        if source not in self.columns:
+            return
         self.columns[source].name = target
         self.columns = {column.name: column for column in self.columns.values()}
         for row in self.rows:
@@ -226,7 +242,9 @@ class TableModel:
         self.rows += new
 
     def to_history(self, deleted: str | None) -> None:
-        """Turn each row into the first version of its record."""
+        """Turn each row into the first version of its record, unless it is a version."""
+        if START in self.key:
+            return
         latest = max((row[SYNCED] for row in self.rows), default=None)
         for name, kind in HISTORY_COLUMNS.items():
             self.add_column(common.Column(name=name, type=kind))
@@ -241,6 +259,8 @@ class TableModel:
 
     def to_soft_delete(self, deleted: str) -> None:
         """Keep of each record its last version, marked as deleted unless it is active."""
+        if START not in self.key:
+            return
         self.add_column(common.Column(name=DELETED, type=common.BOOLEAN))
         self.rows = [row for row in self.rows if row is self.versions(row)[-1]]
         for row in self.rows:

@@ -10,9 +10,16 @@ A str stands for itself in a column of any type, so that odd notations can be wr
 from __future__ import annotations
 
 import base64
+import binascii
 import math
+import re
+import struct
 from datetime import UTC, date, datetime, time
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
+
+from destination.sdk import common_pb2 as common
+
+MAX_DIGITS = 100
 
 Value = bool | int | float | Decimal | date | time | datetime | bytes | str
 """A value that is not NULL."""
@@ -62,3 +69,52 @@ def _datetime(value: datetime) -> str:
     if value.tzinfo is None:
         return value.isoformat()
     return value.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+
+
+def from_text(text: str, column: common.Column) -> Value:  # noqa: C901, PLR0911
+    """The value that a text stands for in a column, as a destination must store it."""
+    match column.type:
+        case common.BOOLEAN:
+            return text == "true"
+        case common.SHORT | common.INT | common.LONG:
+            return int(text)
+        case common.DECIMAL:
+            return _decimal(text, column.params.decimal)
+        case common.FLOAT:
+            return float(struct.unpack("f", struct.pack("f", float(text)))[0])
+        case common.DOUBLE:
+            return float(text)
+        case common.NAIVE_DATE:
+            return date.fromisoformat(text)
+        case common.NAIVE_TIME:
+            return time.fromisoformat(_to_microseconds(text))
+        case common.NAIVE_DATETIME:
+            return datetime.fromisoformat(_to_microseconds(text))
+        case common.UTC_DATETIME:
+            moment = datetime.fromisoformat(_to_microseconds(text.removesuffix("Z")))
+            return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        case common.BINARY:
+            return _bytes(text)
+        case _:
+            return text.replace("\0", "")
+
+
+def _decimal(text: str, params: common.DecimalParams) -> Decimal:
+    value = Decimal(text)
+    if not params.precision:
+        return value
+    unit = Decimal(1).scaleb(-params.scale)
+    return value.quantize(unit, ROUND_HALF_UP, Context(prec=MAX_DIGITS))
+
+
+def _to_microseconds(text: str) -> str:
+    """The text without the digits behind the microsecond."""
+    return re.sub(r"(\.\d{6})\d+", r"\1", text)
+
+
+def _bytes(text: str) -> bytes:
+    padded = text + "=" * (-len(text) % 4)
+    try:
+        return base64.b64decode(padded, validate=True)
+    except binascii.Error:
+        return text.encode()

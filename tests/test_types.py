@@ -108,7 +108,6 @@ def test_text_arrives_as_its_type(
         (common.SHORT, "32768"),
         (common.INT, "2147483648"),
         (common.INT, "1.0"),
-        (common.INT, "0x1F"),
         (common.INT, ""),
         (common.LONG, "9223372036854775808"),
         (common.DECIMAL, "1000"),

@@ -24,8 +24,8 @@ from destination.schema import TEXT_TYPES, Column
 BLOCK_BYTES = 4 << 20
 FORMS = 4
 """How often a record is in memory at most: as CSV, as Arrow, as COPY data, and in the driver."""
-MISREAD_BY_TYPED_READER = (b"\0", b"0x", b"0X")
-"""What the typed reader would take and must not: U+0000 in texts, hexadecimal integers."""
+MISREAD_BY_TYPED_READER = b"\0"
+"""What the typed reader would take and must not: U+0000 in texts."""
 
 
 class Header:
@@ -134,9 +134,7 @@ class BlockReader:
         return batch
 
     def _must_read_texts(self, block: bytes) -> bool:
-        return self._decoder.partial is not None or any(
-            mark in block for mark in MISREAD_BY_TYPED_READER
-        )
+        return self._decoder.partial is not None or MISREAD_BY_TYPED_READER in block
 
     def _read_typed(self, block: bytes) -> pa.RecordBatch | None:
         """The block's rows, or None where Arrow's reader refuses a value or a float overflows."""

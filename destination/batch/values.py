@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -124,12 +125,7 @@ def _booleans(texts: pa.Array) -> pa.Array:
 
 
 def _integers(kind: pa.DataType) -> Callable[[pa.Array], pa.Array]:
-    def parse(texts: pa.Array) -> pa.Array:
-        if pc.any(pc.match_substring(texts, "x", ignore_case=True)).as_py():
-            raise pa.ArrowInvalid("hexadecimal")
-        return pc.cast(texts, kind)
-
-    return parse
+    return partial(pc.cast, target_type=kind)
 
 
 def _doubles(texts: pa.Array) -> pa.Array:
@@ -157,6 +153,20 @@ def _require_infinity_by_name(texts: pa.Array, infinite: pa.Array) -> None:
         raise pa.ArrowInvalid("number out of range")
 
 
+def _temporal(
+    kind: pa.DataType, parse: Callable[[pa.Array], pa.Array]
+) -> Callable[[pa.Array], pa.Array]:
+    """Arrow's own parser, and where it refuses a notation the one that takes all of Java's."""
+
+    def parse_either(texts: pa.Array) -> pa.Array:
+        try:
+            return pc.cast(texts, kind)
+        except pa.ArrowInvalid:
+            return parse(texts)
+
+    return parse_either
+
+
 PARSERS: dict[DataType, Callable[[pa.Array], pa.Array]] = {
     DataType.BOOLEAN: _booleans,
     DataType.SHORT: _integers(pa.int16()),
@@ -165,7 +175,7 @@ PARSERS: dict[DataType, Callable[[pa.Array], pa.Array]] = {
     DataType.FLOAT: _floats,
     DataType.DOUBLE: _doubles,
     DataType.NAIVE_TIME: temporal.parse_times,
-    DataType.NAIVE_DATE: temporal.parse_dates,
-    DataType.NAIVE_DATETIME: temporal.parse_naive_datetimes,
-    DataType.UTC_DATETIME: temporal.parse_utc_datetimes,
+    DataType.NAIVE_DATE: _temporal(pa.date32(), temporal.parse_dates),
+    DataType.NAIVE_DATETIME: _temporal(pa.timestamp("us"), temporal.parse_naive_datetimes),
+    DataType.UTC_DATETIME: _temporal(pa.timestamp("us", "UTC"), temporal.parse_utc_datetimes),
 }

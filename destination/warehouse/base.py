@@ -79,12 +79,15 @@ class StoredTable:
         clause: the table for SQLAlchemy statements, under its stored names.
         columns: its columns, in the order they have in the warehouse.
         key_constraint: the name of its primary key; None if it has none.
+        standalone: whether a row may be deleted and inserted anew without anybody noticing: no
+            trigger, foreign key, rule or policy is about the table.
     """
 
     name: TableName
     clause: sa.Table
     columns: tuple[StoredColumn, ...]
     key_constraint: str | None
+    standalone: bool
 
     @property
     def table(self) -> Table:
@@ -207,6 +210,10 @@ class Session(ABC):
         """Create a table of its own for this transaction, which ends with it."""
 
     @abstractmethod
+    def analyze(self, table: sa.Table, columns: Sequence[sa.Column[Any]]) -> None:
+        """Let the warehouse's planner learn what columns of a table hold."""
+
+    @abstractmethod
     def copy(
         self, target: sa.Table, columns: Sequence[sa.Column[Any]], batches: Iterable[pa.RecordBatch]
     ) -> int:
@@ -225,10 +232,8 @@ class Session(ABC):
         """
 
     @abstractmethod
-    def try_copy(
-        self, target: sa.Table, columns: Sequence[sa.Column[Any]], batches: Iterable[pa.RecordBatch]
-    ) -> int | None:
-        """As `copy`, but None, and the table as it was, where a row's key is there already."""
+    def unless_duplicate(self, work: Callable[[], Result]) -> Result | None:
+        """Do work, or nothing at all and answer None where a row's key would be there twice."""
 
     @abstractmethod
     def upsert(

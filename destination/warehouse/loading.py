@@ -14,7 +14,6 @@ from destination.warehouse.base import Session, StoredTable, TableName
 from destination.warehouse.staging import (
     Staged,
     folded,
-    has_duplicates,
     same_key,
     stage,
     stage_partial,
@@ -117,19 +116,23 @@ def _copy_straight(session: Session, target: StoredTable, source: RowSource) -> 
         if any(stored.type_name != session.wire_type_name(column) for stored, column in pairs):
             return None
         clauses = [target.clause.c[column.name] for column in columns]
-        return session.try_copy(target.clause, clauses, rows)
+        return session.unless_duplicate(lambda: session.copy(target.clause, clauses, rows))
 
 
 def _upsert(session: Session, target: StoredTable, key: Sequence[str], staged: Staged) -> None:
     values = list(staged.values.values())
     names = [column.name for column in staged.columns]
+    insert = sa.insert(target.clause).from_select(names, sa.select(*values))
     if not key:
-        session.execute(sa.insert(target.clause).from_select(names, sa.select(*values)))
+        session.execute(insert)
         return
-    rows = sa.select(*values)
-    if has_duplicates(session, staged, key):
-        keys = [staged.values[name] for name in key]
-        rows = session.last_rows(values, keys, staged.ordinal)
+    if target.standalone and set(names) == {column.name for column in target.columns}:
+        delete = sa.delete(target.clause).where(*same_key(target, key, staged.values))
+        statements = (delete, insert)
+        if session.unless_duplicate(lambda: [session.execute(each) for each in statements]):
+            return
+    keys = [staged.values[name] for name in key]
+    rows = session.last_rows(values, keys, staged.ordinal)
     stored_key = [target.get(name).name for name in key]
     session.execute(session.upsert(target.clause, rows, names, stored_key))
 

@@ -15,6 +15,7 @@ TABLE_KINDS = frozenset({"r", "p", "f"})
 TABLE_QUERY = sa.text(
     """
     SELECT c.relkind AS kind, k.conname AS key_constraint,
+           NOT (c.relhastriggers OR c.relhasrules OR c.relrowsecurity) AS standalone,
            a.attname AS name, a.attnum = ANY (k.conkey) AS primary_key,
            format_type(a.atttypid, a.atttypmod) AS type_name,
            coalesce(b.typname, t.typname) AS base_type,
@@ -48,7 +49,8 @@ def find_table(session: Session, name: TableName) -> StoredTable | None:
         raise RequestError(f"{name} is a view: drop it, or sync into another schema")
     columns = tuple(_stored_column(session, row) for row in rows if row.name is not None)
     clauses = [sa.Column(session.name(c.name), NamedType(c.type_name)) for c in columns]
-    return StoredTable(name, session.clause(name, clauses), columns, rows[0].key_constraint)
+    clause = session.clause(name, clauses)
+    return StoredTable(name, clause, columns, rows[0].key_constraint, rows[0].standalone)
 
 
 def schema_exists(session: Session, schema: str) -> bool:

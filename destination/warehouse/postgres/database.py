@@ -49,6 +49,7 @@ SESSION_SETTINGS = {
     "TimeZone": "UTC",
     "standard_conforming_strings": "on",
     "lock_timeout": "30s",
+    "work_mem": "64MB",
 }
 """Set for each transaction, so that a pooler in transaction mode may lie between."""
 

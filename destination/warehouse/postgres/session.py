@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, count
 from typing import Any, cast
 
@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateSchema, CreateTable, SetColumnComment, SetTableComment
 
 from destination.schema import Column
-from destination.warehouse.base import Capabilities, Session, StoredTable, TableName
+from destination.warehouse.base import Capabilities, Result, Session, StoredTable, TableName
 from destination.warehouse.naming import comment_for
 from destination.warehouse.postgres import catalog, types
 from destination.warehouse.postgres.errors import explain_copy, is_duplicate_key
@@ -91,6 +91,10 @@ class PostgresSession(Session):
         self.execute(CreateTable(table))
         return table
 
+    def analyze(self, table: sa.Table, columns: Sequence[sa.Column[Any]]) -> None:
+        if columns:
+            self._raw().execute(sql.SQL("ANALYZE {} ({})").format(*_names(table, columns)))
+
     def copy(
         self, target: sa.Table, columns: Sequence[sa.Column[Any]], batches: Iterable[pa.RecordBatch]
     ) -> int:
@@ -98,33 +102,29 @@ class PostgresSession(Session):
         first = next(batches, None)
         if first is None:
             return 0
-        statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(
-            sql.Identifier(*[part for part in (target.schema, target.name) if part]),
-            sql.SQL(", ").join(sql.Identifier(column.name) for column in columns),
-        )
+        names = _names(target, columns)
+        statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(*names)
         try:
             with self._raw() as cursor, cursor.copy(statement) as copy:
                 return _write(copy, chain([first], batches), first.schema)
         except psycopg.Error as error:
-            names = [column.name for column in columns]
-            refused = explain_copy(error, dict(zip(names, first.schema.names, strict=True)))
+            stored = [column.name for column in columns]
+            refused = explain_copy(error, dict(zip(stored, first.schema.names, strict=True)))
             if refused is not None:
                 raise refused from error
             raise self._as_sqlalchemy(error) from error
 
-    def try_copy(
-        self, target: sa.Table, columns: Sequence[sa.Column[Any]], batches: Iterable[pa.RecordBatch]
-    ) -> int | None:
+    def unless_duplicate(self, work: Callable[[], Result]) -> Result | None:
         savepoint = self.connection.begin_nested()
         try:
-            copied = self.copy(target, columns, batches)
+            result = work()
         except DBAPIError as error:
             if not is_duplicate_key(error):
                 raise
             savepoint.rollback()
             return None
         savepoint.commit()
-        return copied
+        return result
 
     def upsert(
         self, target: sa.Table, rows: sa.Select[Any], names: Sequence[str], key: Sequence[str]
@@ -170,6 +170,15 @@ class PostgresSession(Session):
     def _as_sqlalchemy(self, error: psycopg.Error) -> DBAPIError:
         """The error as SQLAlchemy raises those of its own statements."""
         return DBAPIError("COPY", None, error, connection_invalidated=self._driver().broken)
+
+
+def _names(
+    table: sa.Table, columns: Sequence[sa.Column[Any]]
+) -> tuple[sql.Identifier, sql.Composed]:
+    """A table and a list of its columns, for statements that SQLAlchemy has no words for."""
+    parts = [part for part in (table.schema, table.name) if part]
+    listed = sql.SQL(", ").join(sql.Identifier(column.name) for column in columns)
+    return sql.Identifier(*parts), listed
 
 
 def _write(copy: psycopg.Copy, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> int:

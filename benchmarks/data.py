@@ -1,0 +1,176 @@
+"""Data for the benchmarks, from a seed: Arrow tables, and the files that both sides load."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv
+
+from destination.sdk import common_pb2 as common
+from destination_tester.files import BatchFiles
+
+SEED = 20260401
+WORDS = [
+    "amber",
+    "basil",
+    "cedar",
+    "delta",
+    "ember",
+    "fjord",
+    "gable",
+    "hazel",
+    "indigo",
+    "jasper",
+    "koala",
+    "lilac",
+    "mango",
+    "nylon",
+]
+PARAGRAPHS = 4096
+EPOCH_SECONDS = 1_600_000_000
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A kind of table.
+
+    Args:
+        name: the table's name.
+        table: its columns, as the wire has them.
+    """
+
+    name: str
+    table: common.Table
+    key: str = "id"
+
+
+def _column(name: str, kind: common.DataType, *, key: bool = False) -> common.Column:
+    column = common.Column(name=name, type=kind, primary_key=key)
+    if kind == common.DECIMAL:
+        column.params.decimal.precision, column.params.decimal.scale = 18, 4
+    return column
+
+
+def _shape(name: str, *columns: common.Column) -> Shape:
+    synced = _column("_fivetran_synced", common.UTC_DATETIME)
+    return Shape(name, common.Table(name=name, columns=[*columns, synced]))
+
+
+COMMON = _shape(
+    "common",
+    _column("id", common.LONG, key=True),
+    _column("small", common.SHORT),
+    _column("number", common.INT),
+    _column("amount", common.DECIMAL),
+    _column("rate", common.DOUBLE),
+    _column("flag", common.BOOLEAN),
+    _column("day", common.NAIVE_DATE),
+    _column("local", common.NAIVE_DATETIME),
+    _column("name", common.STRING),
+    _column("description", common.STRING),
+    _column("document", common.JSON),
+)
+NARROW = _shape("narrow", _column("id", common.LONG, key=True), _column("number", common.INT))
+TEXT_KEY = _shape("text_key", _column("id", common.STRING, key=True), *COMMON.table.columns[1:-1])
+WIDE = _shape(
+    "wide",
+    _column("id", common.LONG, key=True),
+    *(
+        _column(f"c{i}", (common.INT, common.STRING, common.DOUBLE, common.UTC_DATETIME)[i % 4])
+        for i in range(198)
+    ),
+)
+
+
+class Generator:
+    """Makes rows of any shape; the same seed makes the same rows."""
+
+    def __init__(self, seed: int = SEED) -> None:
+        self._random = np.random.default_rng(seed)
+        words = self._random.choice(WORDS, (PARAGRAPHS, 9))
+        self._paragraphs = pa.array([" ".join(row) for row in words])
+        self._names = pa.array([f"{row[0]}-{row[1]}" for row in words])
+
+    def rows(self, shape: Shape, ids: range) -> pa.Table:
+        """Rows with these keys, in random order of none but the key's own.
+
+        Columns are texts in CSV notation where Arrow's own would differ.
+        """
+        count = len(ids)
+        arrays = [
+            self._ids(column, ids) if column.primary_key else self._values(column, count)
+            for column in shape.table.columns
+        ]
+        return pa.table(arrays, names=[column.name for column in shape.table.columns])
+
+    def _ids(self, column: common.Column, ids: range) -> pa.Array:
+        numbers = np.arange(ids.start, ids.stop, ids.step, dtype=np.uint64)
+        if column.type == common.LONG:
+            return pa.array(numbers.astype(np.int64))
+        scattered = numbers * np.uint64(0x9E3779B97F4A7C15)
+        return pc.binary_join_element_wise(
+            pc.cast(pa.array(scattered), pa.string()), pa.scalar("key"), "-"
+        )
+
+    def _values(self, column: common.Column, count: int) -> pa.Array:
+        random = self._random
+        match column.type:
+            case common.SHORT:
+                return pa.array(random.integers(-(2**15), 2**15, count))
+            case common.INT:
+                return pa.array(random.integers(-(2**31), 2**31, count))
+            case common.DECIMAL:
+                whole, fraction = (
+                    pc.cast(pa.array(random.integers(0, limit, count)), pa.string())
+                    for limit in (10**8, 10**4)
+                )
+                return pc.binary_join_element_wise(whole, pc.utf8_lpad(fraction, 4, "0"), ".")
+            case common.DOUBLE:
+                return pa.array(random.random(count) * 1e6)
+            case common.BOOLEAN:
+                return pa.array(random.random(count) < 0.5)  # noqa: PLR2004
+            case common.NAIVE_DATE:
+                return pa.array(random.integers(0, 20_000, count).astype(np.int32)).view(
+                    pa.date32()
+                )
+            case common.NAIVE_DATETIME | common.UTC_DATETIME:
+                return self._moments(count, utc=column.type == common.UTC_DATETIME)
+            case common.JSON:
+                parts = pc.cast(pa.array(random.integers(0, 10**6, count)), pa.string())
+                return pc.binary_join_element_wise('{"n": ', parts, "}", "")
+            case _:
+                source = self._names if column.name == "name" else self._paragraphs
+                return source.take(pa.array(random.integers(0, PARAGRAPHS, count)))
+
+    def _moments(self, count: int, *, utc: bool) -> pa.Array:
+        millis = EPOCH_SECONDS * 1000 + self._random.integers(0, 10**11, count)
+        texts = pc.strftime(pa.array(millis).view(pa.timestamp("ms")), format="%Y-%m-%dT%H:%M:%S")
+        return pc.binary_join_element_wise(texts, "Z", "") if utc else texts
+
+
+@dataclass(frozen=True)
+class Load:
+    """The same rows as plaintext for psql and as a batch file for the connector."""
+
+    shape: Shape
+    rows: int
+    plaintext: Path
+    batch_file: str
+
+    @property
+    def megabytes(self) -> float:
+        """The plaintext's size."""
+        return self.plaintext.stat().st_size / 1e6
+
+
+def write(files: BatchFiles, shape: Shape, rows: pa.Table, name: str) -> Load:
+    """Write rows for both sides."""
+    plaintext = files.directory / f"{name}.plain.csv"
+    csv.write_csv(rows, plaintext, csv.WriteOptions(quoting_style="needed"))
+    plaintext.chmod(0o644)
+    batch_file = files.write_bytes(f"{name}.csv", plaintext.read_bytes())
+    return Load(shape, rows.num_rows, plaintext, batch_file)

@@ -1,0 +1,210 @@
+"""The two sides: the connector's server in a process of its own, and psql on the same PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import psycopg
+from psycopg import sql
+
+from benchmarks.data import Load, Shape
+from destination.sdk import destination_sdk_pb2 as sdk
+from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
+from destination_tester.files import BatchFiles
+
+ROOT = Path(__file__).parents[1]
+SCHEMA = "bench"
+KIB = 1024
+MIB = 1 << 20
+
+
+@dataclass
+class Sides:
+    """Both sides, ready to be timed.
+
+    Args:
+        stub: calls the connector.
+        process: the connector's server.
+        psql: psql's command, connected.
+        connection: a connection to look and to prepare with.
+        files: where batch files go.
+    """
+
+    stub: DestinationConnectorStub
+    process: subprocess.Popen[str]
+    psql: list[str]
+    connection: psycopg.Connection
+    files: BatchFiles
+
+    def create(self, shape: Shape, name: str | None = None) -> None:
+        """Make an empty table of a shape by the connector."""
+        self.drop(name or shape.name)
+        request = sdk.CreateTableRequest(schema_name=SCHEMA, table=shape.table)
+        request.table.name = name or shape.name
+        _succeed(self.stub.CreateTable(request))
+
+    def drop(self, name: str) -> None:
+        """Drop a table."""
+        table = sql.Identifier(SCHEMA, name)
+        self.connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
+
+    def settle(self) -> None:
+        """Let what was done before not be paid for by what comes."""
+        self.connection.execute("CHECKPOINT")
+        Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
+
+    def fill(self, load: Load, name: str | None = None) -> None:
+        """Load a table by psql, vacuum and analyze it."""
+        self._psql(self._copy(sql.Identifier(SCHEMA, name or load.shape.name), load))
+        table = sql.Identifier(SCHEMA, name or load.shape.name)
+        self.connection.execute(sql.SQL("VACUUM ANALYZE {}").format(table))
+
+    def copy_by_psql(self, load: Load) -> float:
+        """Load the plaintext by psql's \\copy.
+
+        Returns:
+            The seconds it took.
+        """
+        self.settle()
+        return self._psql(self._copy(sql.Identifier(SCHEMA, load.shape.name), load))
+
+    def upsert_by_psql(self, load: Load) -> float:
+        """Load the plaintext by psql into a temporary table, then upsert.
+
+        Returns:
+            The seconds it took.
+        """
+        self.settle()
+        table = sql.Identifier(SCHEMA, load.shape.name)
+        names = [column.name for column in load.shape.table.columns]
+        assignments = sql.SQL(", ").join(
+            sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name))
+            for name in names
+            if name != load.shape.key
+        )
+        columns = sql.SQL(", ").join(map(sql.Identifier, names))
+        upsert = sql.SQL(
+            "INSERT INTO {table} ({columns}) SELECT {columns} FROM staged"
+            " ON CONFLICT ({key}) DO UPDATE SET {assignments}"
+        ).format(
+            table=table,
+            columns=columns,
+            key=sql.Identifier(load.shape.key),
+            assignments=assignments,
+        )
+        create = sql.SQL("CREATE TEMP TABLE staged (LIKE {}) ON COMMIT DROP").format(table)
+        return self._psql(
+            "BEGIN",
+            create.as_string(),
+            *self._copy(sql.Identifier("staged"), load),
+            upsert.as_string(),
+            "COMMIT",
+        )
+
+    def write(self, loads: Sequence[Load], name: str | None = None) -> float:
+        """Load batch files by the connector, in one request.
+
+        Returns:
+            The seconds it took.
+        """
+        return self.send("WriteBatch", self.request(loads, name))
+
+    def write_one(self, load: Load) -> float:
+        """Load a batch file by the connector.
+
+        Returns:
+            The seconds it took.
+        """
+        return self.write([load])
+
+    def request(self, loads: Sequence[Load], name: str | None = None) -> sdk.WriteBatchRequest:
+        """The request that loads batch files."""
+        request = sdk.WriteBatchRequest(
+            schema_name=SCHEMA,
+            table=loads[0].shape.table,
+            keys=self.files.keys,
+            replace_files=[load.batch_file for load in loads],
+            file_params=self.files.params,
+        )
+        request.table.name = name or loads[0].shape.name
+        return request
+
+    def send(self, method: str, request: Any) -> float:
+        """Send a request.
+
+        Returns:
+            The seconds it took.
+        """
+        self.settle()
+        begun = time.perf_counter()
+        _succeed(getattr(self.stub, method)(request))
+        return time.perf_counter() - begun
+
+    def peak_mib(self) -> float:
+        """The most memory that the server held since `settle`."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        found = re.search(r"VmHWM:\s+(\d+) kB", status)
+        return int(found[1]) * KIB / MIB if found else float("nan")
+
+    def _copy(self, table: sql.Identifier, load: Load) -> tuple[str, ...]:
+        names = [column.name for column in load.shape.table.columns]
+        columns = sql.SQL(", ").join(map(sql.Identifier, names))
+        copy = sql.SQL("\\copy {} ({}) FROM {} (FORMAT csv, HEADER)")
+        return (copy.format(table, columns, str(load.plaintext)).as_string(),)
+
+    def _psql(self, *commands: str | tuple[str, ...]) -> float:
+        flat = [c for each in commands for c in ([each] if isinstance(each, str) else each)]
+        arguments = [part for command in flat for part in ("-c", command)]
+        begun = time.perf_counter()
+        subprocess.run([*self.psql, *arguments], check=True, stdout=subprocess.DEVNULL)
+        return time.perf_counter() - begun
+
+
+@contextmanager
+def sides() -> Iterator[Sides]:
+    """Start a PostgreSQL and the connector's server."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        process = subprocess.Popen(
+            [sys.executable, "main.py", "--port", "0", "--embedded", str(directory / "postgres")],
+            cwd=ROOT, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        try:
+            port = _logged(process, r"listens on port (\d+)")[1]
+            found = _logged(process, r"with: (.*psql) '(.*)'")
+            psql = [found[1], found[2], "--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1"]
+            with (
+                psycopg.connect(found[2], autocommit=True, prepare_threshold=None) as connection,
+                grpc.insecure_channel(f"localhost:{port}") as channel,
+            ):
+                connection.execute("SET TimeZone TO 'UTC'")
+                stub = DestinationConnectorStub(channel)
+                yield Sides(stub, process, psql, connection, BatchFiles(directory))
+        finally:
+            process.terminate()
+            process.communicate()
+
+
+def _logged(process: subprocess.Popen[str], pattern: str) -> re.Match[str]:
+    for line in process.stdout or ():
+        found = re.search(pattern, json.loads(line)["message"])
+        if found:
+            return found
+    raise SystemExit("the server ended before it was ready")
+
+
+def _succeed(answer: Any) -> None:
+    if not answer.success:
+        raise SystemExit(str(answer))

@@ -1,0 +1,176 @@
+"""The rows of one request, gathered from operations, as batch files of each kind.
+
+Between truncations, the operations on a table go out together. In a table in history mode each
+operation happens at its `op_time`, from which the versions' starts and ends follow.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from destination.sdk import common_pb2 as common
+from destination.sdk import destination_sdk_pb2 as sdk
+from destination_tester.files import BatchFiles, Row
+from destination_tester.inputs import OPERATION_TIME, Change, Texts
+from destination_tester.model import (
+    ACTIVE,
+    DELETED,
+    END,
+    MILLISECOND,
+    OPEN_END,
+    START,
+    SYNCED,
+    TableModel,
+)
+from destination_tester.notation import UNMODIFIED, Cell, from_text, to_text
+
+KINDS = ("earliest", "upsert", "update", "delete")
+
+Rows = dict[str, list[dict[str, Cell]]]
+"""Rows by the kind of file that they are for; texts in CSV notation."""
+
+
+@dataclass
+class Batch:
+    """The operations on a table that go out together.
+
+    Args:
+        model: the table.
+        rows: what the files will hold.
+    """
+
+    model: TableModel
+    rows: Rows = field(default_factory=lambda: {kind: [] for kind in KINDS})
+
+    @property
+    def history(self) -> bool:
+        """Whether the table is in history mode."""
+        return START in self.model.key
+
+    def takes(self, change: Change) -> bool:
+        """Whether a further operation may go out with those that are there.
+
+        Deletes come last in a request, so a version of a record that was deleted cannot follow.
+        """
+        return not (self.history and self.rows["delete"]) or "delete" in change.operation
+
+    def add(self, change: Change, synced: datetime) -> None:
+        """Gather an operation."""
+        add = self._add_version if self.history else self._add_row
+        for row in change.rows:
+            add(change.operation, row, to_text(synced))
+
+    def finish(self) -> Rows:
+        """The rows, versions of a record ended where the next ones start."""
+        if self.history:
+            self._end_versions()
+        return self.rows
+
+    def _add_row(self, operation: str, row: Texts, synced: str) -> None:
+        system = {SYNCED: synced, DELETED: "false"}
+        match operation:
+            case "upsert":
+                self.rows["upsert"].append(self._whole({**row, **system}))
+            case "update":
+                self.rows["update"].append(self._partial({**row, **system}))
+            case "soft_delete":
+                key = {name: row.get(name) for name in self.model.key}
+                self.rows["update"].append(self._partial({**key, **system, DELETED: "true"}))
+            case _:
+                self.rows["delete"].append(self._whole({**row, SYNCED: synced}))
+
+    def _add_version(self, operation: str, row: Texts, synced: str) -> None:
+        time = row.get(OPERATION_TIME) or synced
+        values = {name: value for name, value in row.items() if name != OPERATION_TIME}
+        values[SYNCED] = synced
+        if operation in ("delete", "soft_delete"):
+            self.rows["delete"].append(self._whole({**values, END: time, ACTIVE: "false"}))
+            return
+        values |= {START: time, END: to_text(OPEN_END), ACTIVE: "true"}
+        complete = self._whole if operation == "upsert" else self._partial
+        self.rows[operation].append(complete(values))
+
+    def _end_versions(self) -> None:
+        """End each version before the next of its record, and note where each record begins."""
+        records: dict[tuple[Cell, ...], list[dict[str, Cell]]] = {}
+        for version in [*self.rows["upsert"], *self.rows["update"]]:
+            key = tuple(version[name] for name in self.model.record)
+            records.setdefault(key, []).append(version)
+        for versions in records.values():
+            versions.sort(key=self._start)
+            self.rows["earliest"].append({name: versions[0][name] for name in self.model.key})
+            for version, following in itertools.pairwise(versions):
+                end = to_text(self._start(following) - MILLISECOND)
+                version.update({END: end, ACTIVE: "false"})
+
+    def _start(self, version: Row) -> datetime:
+        start = from_text(str(version[START]), self.model.columns[START])
+        if not isinstance(start, datetime):
+            raise TypeError(start)
+        return start
+
+    def _whole(self, row: Texts) -> dict[str, Cell]:
+        return dict.fromkeys(self.model.columns) | dict(row)
+
+    def _partial(self, row: Texts) -> dict[str, Cell]:
+        return dict.fromkeys(self.model.columns, UNMODIFIED) | dict(row)
+
+
+def typed(row: Row, columns: dict[str, common.Column]) -> dict[str, Cell]:
+    """A row of texts as a row of values."""
+    return {
+        name: from_text(cell, columns[name]) if isinstance(cell, str) else cell
+        for name, cell in row.items()
+        if name in columns
+    }
+
+
+class Writer:
+    """Writes the rows of a batch into files, their columns in another order in each."""
+
+    def __init__(self, files: BatchFiles) -> None:
+        self.files = files
+        self._random = random.Random(0)  # noqa: S311
+
+    def write(self, name: str, model: TableModel, rows: Rows) -> dict[str, list[str]]:
+        """Write a file for each kind that has rows.
+
+        Args:
+            name: how the files' names begin: the table and the input.
+            model: the table.
+            rows: the rows by kind.
+
+        Returns:
+            The files' paths by kind.
+        """
+        return {
+            kind: [self._write(f"{name}_{kind}", model, content)] if content else []
+            for kind, content in rows.items()
+        }
+
+    def _write(self, name: str, model: TableModel, rows: Sequence[Row]) -> str:
+        columns = [model.columns[each] for each in rows[0] if each in model.columns]
+        self._random.shuffle(columns)
+        if self.files.format == sdk.PARQUET:
+            rows = [typed(row, model.columns) for row in rows]
+        return self.files.write(name, columns, rows)
+
+
+def apply(model: TableModel, rows: Rows) -> None:
+    """What a request of these rows does to a table."""
+    values = {
+        kind: [typed(row, model.columns) for row in content] for kind, content in rows.items()
+    }
+    if START not in model.key:
+        model.replace(values["upsert"])
+        model.update(values["update"])
+        model.delete(values["delete"])
+        return
+    model.start_over(values["earliest"])
+    model.replace(values["upsert"])
+    model.update_history(values["update"])
+    model.end_records(values["delete"])

@@ -1,0 +1,134 @@
+"""What people see while the tester runs, and what machines read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from destination.sdk import common_pb2 as common
+from destination_tester.model import TableModel
+from destination_tester.verify import Difference
+
+COLOURS = {"success": "green", "warning": "yellow", "task": "red", "unsupported": "yellow"}
+SHOWN_ROWS = 6
+"""A row is shown as a column, since tables have more columns than fit side by side."""
+
+
+class Output(Protocol):
+    """Where the tester tells what it does."""
+
+    def input(self, name: str) -> None:
+        """An input begins."""
+
+    def operation(self, what: str, rows: int, seconds: float, outcome: str, message: str) -> None:
+        """A call was answered."""
+
+    def table(self, name: str, described: common.Table | None, model: TableModel | None) -> None:
+        """A table at the end of an input."""
+
+    def differences(self, differences: Sequence[Difference]) -> None:
+        """What was verified and found different."""
+
+    def summary(self, counts: dict[str, Any]) -> None:
+        """The end."""
+
+    def error(self, message: str) -> None:
+        """The end, before all was done."""
+
+
+class RichOutput:
+    """Output for people."""
+
+    def __init__(self) -> None:
+        self._console = Console()
+
+    def input(self, name: str) -> None:
+        self._console.rule(f"[bold]{escape(name)}")
+
+    def operation(self, what: str, rows: int, seconds: float, outcome: str, message: str) -> None:
+        colour = COLOURS.get(outcome, "green")
+        counted = f"{rows} rows" if rows else ""
+        self._console.print(
+            f"[{colour}]{outcome:<12}[/] {escape(what):<60} {counted:>12} {seconds * 1000:8.0f} ms"
+        )
+        if message:
+            self._console.print(f"    [{colour}]{escape(message)}[/]")
+
+    def table(self, name: str, described: common.Table | None, model: TableModel | None) -> None:
+        if described is None:
+            self._console.print(f"[bold]{escape(name)}[/]: no such table")
+            return
+        rows = (model.rows if model else [])[:SHOWN_ROWS]
+        table = Table(title=escape(name), title_justify="left", show_header=False)
+        for column in described.columns:
+            kind = common.DataType.Name(column.type)
+            cells = (escape(_shown(row.get(column.name))) for row in rows)
+            key = ", key" if column.primary_key else ""
+            table.add_row(escape(column.name), f"[dim]{kind}{key}", *cells)
+        self._console.print(table)
+        if model and len(model.rows) > SHOWN_ROWS:
+            self._console.print(f"    and {len(model.rows) - SHOWN_ROWS} further rows")
+
+    def differences(self, differences: Sequence[Difference]) -> None:
+        if not differences:
+            self._console.print("[green]verified[/]")
+            return
+        table = Table(title="[red]differences", title_justify="left")
+        for heading in ("table", "key", "column", "expected", "found"):
+            table.add_column(heading)
+        for each in differences:
+            table.add_row(*(escape(str(value)) for value in asdict(each).values()))
+        self._console.print(table)
+
+    def summary(self, counts: dict[str, Any]) -> None:
+        told = ", ".join(f"{count} {what}" for what, count in counts.items())
+        colour = "red" if counts.get("differences") else "green"
+        self._console.print(f"[bold {colour}]{escape(told)}")
+
+    def error(self, message: str) -> None:
+        self._console.print(f"[bold red]{escape(message)}")
+
+
+class JsonOutput:
+    """Output for machines: one JSON object a line."""
+
+    def input(self, name: str) -> None:
+        self._print(event="input", name=name)
+
+    def operation(self, what: str, rows: int, seconds: float, outcome: str, message: str) -> None:
+        self._print(
+            event="operation", what=what, rows=rows, seconds=round(seconds, 6), outcome=outcome,
+            message=message,
+        )  # fmt: skip
+
+    def table(self, name: str, described: common.Table | None, model: TableModel | None) -> None:
+        columns = None
+        if described is not None:
+            columns = {c.name: common.DataType.Name(c.type) for c in described.columns}
+        rows = [
+            {column: None if value is None else str(value) for column, value in row.items()}
+            for row in (model.rows if model else [])
+        ]
+        self._print(event="table", name=name, columns=columns, expected=rows)
+
+    def differences(self, differences: Sequence[Difference]) -> None:
+        self._print(event="verified", differences=[asdict(each) for each in differences])
+
+    def summary(self, counts: dict[str, Any]) -> None:
+        self._print(event="summary", **counts)
+
+    def error(self, message: str) -> None:
+        self._print(event="error", message=message)
+
+    def _print(self, **content: Any) -> None:
+        print(json.dumps(content), flush=True)
+
+
+def _shown(value: Any) -> str:
+    return "NULL" if value is None else str(value)
