@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from destination.sdk import common_pb2 as common
-from destination_tester.model import TableModel
+from destination_tester.model import Stored
 from destination_tester.verify import Difference
 
 COLOURS = {"success": "green", "warning": "yellow", "task": "red", "unsupported": "yellow"}
@@ -29,7 +29,7 @@ class Output(Protocol):
     def operation(self, what: str, rows: int, seconds: float, outcome: str, message: str) -> None:
         """A call was answered."""
 
-    def table(self, name: str, described: common.Table | None, model: TableModel | None) -> None:
+    def table(self, name: str, described: common.Table | None, rows: Sequence[Stored]) -> None:
         """A table at the end of an input."""
 
     def differences(self, differences: Sequence[Difference]) -> None:
@@ -55,25 +55,24 @@ class RichOutput:
         colour = COLOURS.get(outcome, "green")
         counted = f"{rows} rows" if rows else ""
         self._console.print(
-            f"[{colour}]{outcome:<12}[/] {escape(what):<60} {counted:>12} {seconds * 1000:8.0f} ms"
+            f"[{colour}]{outcome:<12}[/]{escape(what):<46}{counted:>11}{seconds * 1000:6.0f} ms"
         )
         if message:
             self._console.print(f"    [{colour}]{escape(message)}[/]")
 
-    def table(self, name: str, described: common.Table | None, model: TableModel | None) -> None:
+    def table(self, name: str, described: common.Table | None, rows: Sequence[Stored]) -> None:
         if described is None:
             self._console.print(f"[bold]{escape(name)}[/]: no such table")
             return
-        rows = (model.rows if model else [])[:SHOWN_ROWS]
         table = Table(title=escape(name), title_justify="left", show_header=False)
         for column in described.columns:
             kind = common.DataType.Name(column.type)
-            cells = (escape(_shown(row.get(column.name))) for row in rows)
+            cells = (escape(_shown(row.get(column.name))) for row in rows[:SHOWN_ROWS])
             key = ", key" if column.primary_key else ""
             table.add_row(escape(column.name), f"[dim]{kind}{key}", *cells)
         self._console.print(table)
-        if model and len(model.rows) > SHOWN_ROWS:
-            self._console.print(f"    and {len(model.rows) - SHOWN_ROWS} further rows")
+        if len(rows) > SHOWN_ROWS:
+            self._console.print(f"    and {len(rows) - SHOWN_ROWS} further rows")
 
     def differences(self, differences: Sequence[Difference]) -> None:
         if not differences:
@@ -107,15 +106,15 @@ class JsonOutput:
             message=message,
         )  # fmt: skip
 
-    def table(self, name: str, described: common.Table | None, model: TableModel | None) -> None:
+    def table(self, name: str, described: common.Table | None, rows: Sequence[Stored]) -> None:
         columns = None
         if described is not None:
             columns = {c.name: common.DataType.Name(c.type) for c in described.columns}
-        rows = [
+        shown = [
             {column: None if value is None else str(value) for column, value in row.items()}
-            for row in (model.rows if model else [])
+            for row in rows
         ]
-        self._print(event="table", name=name, columns=columns, expected=rows)
+        self._print(event="table", name=name, columns=columns, rows=shown)
 
     def differences(self, differences: Sequence[Difference]) -> None:
         self._print(event="verified", differences=[asdict(each) for each in differences])

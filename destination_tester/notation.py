@@ -49,9 +49,11 @@ def to_text(value: Value) -> str:  # noqa: PLR0911
             return _java_double(value)
         case bytes():
             return base64.b64encode(value).decode()
-        case datetime():
-            return _datetime(value)
-        case date() | time():
+        case datetime() if value.tzinfo is not None:
+            return _java_time(value.astimezone(UTC).replace(tzinfo=None), "seconds") + "Z"
+        case datetime() | time():
+            return _java_time(value, "seconds" if value.second else "minutes")
+        case date():
             return value.isoformat()
         case int() | Decimal():
             return str(value)
@@ -65,10 +67,11 @@ def _java_double(value: float) -> str:
     return repr(value).replace("e", "E")
 
 
-def _datetime(value: datetime) -> str:
-    if value.tzinfo is None:
-        return value.isoformat()
-    return value.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+def _java_time(value: datetime | time, shortest: str) -> str:
+    """A time as Java prints it: a fraction of no, three or six digits."""
+    if value.microsecond % 1000:
+        return value.isoformat(timespec="microseconds")
+    return value.isoformat(timespec="milliseconds" if value.microsecond else shortest)
 
 
 def from_text(text: str, column: common.Column) -> Value:  # noqa: C901, PLR0911

@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from destination.sdk import common_pb2 as common
-from destination_tester.model import TableModel, comparable
+from destination_tester.model import Stored, TableModel, comparable
 
 MISSING = "(missing)"
 
@@ -55,7 +55,7 @@ class Verifier:
 
     def seed(self, model: TableModel, name: str) -> None:
         """Take the rows that a table has before the first operation on it."""
-        model.rows = self._rows(model, name) or []
+        model.rows = self.rows(model, name)
 
     def compare(
         self, name: str, model: TableModel | None, described: common.Table | None
@@ -75,7 +75,7 @@ class Verifier:
                 Difference(name, "", "", states[model is not None], states[described is not None])
             ]
         different = list(self._compare_columns(name, model, described))
-        rows = None if different else self._rows(model, name)
+        rows = None if different else self.rows(model, name)
         return different if rows is None else _compare_rows(name, model, rows)
 
     def _compare_columns(
@@ -96,7 +96,10 @@ class Verifier:
             different.append(Difference(name, "", "(primary key)", expected_key, found_key))
         return different
 
-    def _rows(self, model: TableModel, name: str) -> list[dict[str, Any]] | None:
+    def rows(self, model: TableModel, name: str) -> list[Stored]:
+        """A table's rows, comparable to the model's; none if there is no such table."""
+        if not sa.inspect(self._engine).has_table(name, self._schema):
+            return []
         with self._engine.connect() as connection:
             table = sa.Table(name, sa.MetaData(), schema=self._schema, autoload_with=connection)
             columns = [
@@ -144,9 +147,7 @@ def _found(value: Any, column: common.Column) -> Any:  # noqa: PLR0911
     return comparable(value)
 
 
-def _compare_rows(
-    table: str, model: TableModel, rows: Sequence[dict[str, Any]]
-) -> list[Difference]:
+def _compare_rows(table: str, model: TableModel, rows: Sequence[Stored]) -> list[Difference]:
     """What differs between rows, matched by their keys; without a key, by all that they hold."""
     names = model.key or list(model.columns)
     expected = _by_key(model.rows, names)
@@ -167,10 +168,8 @@ def _compare_rows(
     return different
 
 
-def _by_key(
-    rows: Sequence[dict[str, Any]], names: Sequence[str]
-) -> dict[str, list[dict[str, Any]]]:
-    grouped: dict[str, list[dict[str, Any]]] = {}
+def _by_key(rows: Sequence[Stored], names: Sequence[str]) -> dict[str, list[Stored]]:
+    grouped: dict[str, list[Stored]] = {}
     for row in rows:
         grouped.setdefault(", ".join(str(row[name]) for name in names), []).append(row)
     return grouped
