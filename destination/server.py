@@ -12,7 +12,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from destination.errors import ConnectorError
+from destination.errors import CancelledError, ConnectorError
 from destination.sdk import destination_sdk_pb2, destination_sdk_pb2_grpc
 from destination.servicer import Servicer
 
@@ -108,6 +108,8 @@ class DefectInterceptor(grpc.ServerInterceptor):
                 return call(request, context)
             except NotImplementedError:
                 context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{method} is not implemented")
+            except CancelledError as error:
+                context.abort(grpc.StatusCode.CANCELLED, str(error))
             except Exception as error:  # the boundary behind which gRPC would show its text
                 logger.critical("%s failed by a defect of the connector", method, exc_info=error)
                 context.abort(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -12,20 +13,22 @@ import grpc
 
 from destination import form, wire
 from destination.batch.reader import BatchFile
+from destination.cancellation import Cancellation
 from destination.configuration import Configuration
-from destination.errors import CustomerError, RequestError
+from destination.errors import CancelledError, CustomerError, RequestError
 from destination.memory import Budget
 from destination.schema import END, START, Table
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
 from destination.sdk import destination_sdk_pb2_grpc as sdk_grpc
 from destination.warehouse import history, loading, tables
-from destination.warehouse.base import TableName, Warehouse
+from destination.warehouse.base import Session, TableName, Warehouse
 from destination.warehouse.directory import Directory
 
 logger = logging.getLogger(__name__)
 
 Response = TypeVar("Response")
+Result = TypeVar("Result")
 
 
 class Servicer(sdk_grpc.DestinationConnectorServicer):
@@ -75,45 +78,42 @@ class Servicer(sdk_grpc.DestinationConnectorServicer):
     ) -> sdk.DescribeTableResponse:
         name = TableName(request.schema_name, request.table_name)
 
-        def describe(warehouse: Warehouse) -> tuple[sdk.DescribeTableResponse, str]:
-            table = warehouse.read(str(name), lambda session: tables.describe(session, name))
+        def describe(call: _Call) -> tuple[sdk.DescribeTableResponse, str]:
+            table = call.read(lambda session: tables.describe(session, name))
             if table is None:
                 return sdk.DescribeTableResponse(not_found=True), "not found"
             described = sdk.DescribeTableResponse(table=wire.table_to_wire(table))
             return described, f"described, {len(table.columns)} columns"
 
-        return self._answer(request, name, describe, sdk.DescribeTableResponse)
+        return self._answer(request, context, name, describe, sdk.DescribeTableResponse)
 
     def CreateTable(
         self, request: sdk.CreateTableRequest, context: grpc.ServicerContext
     ) -> sdk.CreateTableResponse:
         name = TableName(request.schema_name, request.table.name)
 
-        def create(warehouse: Warehouse) -> tuple[sdk.CreateTableResponse, str]:
+        def create(call: _Call) -> tuple[sdk.CreateTableResponse, str]:
             table = wire.table_from_wire(request.table)
-            warehouse.transact(
-                str(name), lambda session: tables.create(session, name.schema, table)
-            )
+            call.transact(lambda session: tables.create(session, name.schema, table))
             return sdk.CreateTableResponse(success=True), f"created, {len(table.columns)} columns"
 
-        return self._answer(request, name, create, sdk.CreateTableResponse)
+        return self._answer(request, context, name, create, sdk.CreateTableResponse)
 
     def AlterTable(
         self, request: sdk.AlterTableRequest, context: grpc.ServicerContext
     ) -> sdk.AlterTableResponse:
         name = TableName(request.schema_name, request.table.name)
 
-        def alter(warehouse: Warehouse) -> tuple[sdk.AlterTableResponse, str]:
+        def alter(call: _Call) -> tuple[sdk.AlterTableResponse, str]:
             table = wire.table_from_wire(request.table)
-            alteration = warehouse.transact(
-                str(name),
+            alteration = call.transact(
                 lambda session: tables.alter(
                     session, name.schema, table, drop_columns=request.drop_columns
                 ),
             )
             return sdk.AlterTableResponse(success=True), f"altered: {alteration}"
 
-        return self._answer(request, name, alter, sdk.AlterTableResponse)
+        return self._answer(request, context, name, alter, sdk.AlterTableResponse)
 
     def Truncate(
         self, request: sdk.TruncateRequest, context: grpc.ServicerContext
@@ -122,9 +122,8 @@ class Servicer(sdk_grpc.DestinationConnectorServicer):
         deleted = request.soft.deleted_column if request.HasField("soft") else None
         before = wire.instant_from_wire(request.utc_delete_before)
 
-        def truncate(warehouse: Warehouse) -> tuple[sdk.TruncateResponse, str]:
-            count = warehouse.transact(
-                str(name),
+        def truncate(call: _Call) -> tuple[sdk.TruncateResponse, str]:
+            count = call.transact(
                 lambda session: tables.truncate(
                     session, name, request.synced_column, before, deleted
                 ),
@@ -132,14 +131,14 @@ class Servicer(sdk_grpc.DestinationConnectorServicer):
             what = "deleted" if deleted is None else "marked as deleted"
             return sdk.TruncateResponse(success=True), f"truncated, {count} rows {what}"
 
-        return self._answer(request, name, truncate, sdk.TruncateResponse)
+        return self._answer(request, context, name, truncate, sdk.TruncateResponse)
 
     def WriteBatch(
         self, request: sdk.WriteBatchRequest, context: grpc.ServicerContext
     ) -> sdk.WriteBatchResponse:
         name = TableName(request.schema_name, request.table.name)
 
-        def write(warehouse: Warehouse) -> tuple[sdk.WriteBatchResponse, str]:
+        def write(call: _Call) -> tuple[sdk.WriteBatchResponse, str]:
             table = wire.table_from_wire(request.table)
             files = _Files(request, table, self._budget)
             batch = loading.Batch(
@@ -147,19 +146,19 @@ class Servicer(sdk_grpc.DestinationConnectorServicer):
                 update=files.partial(request.update_files),
                 delete=files.keys(request.delete_files),
             )
-            loaded = warehouse.transact(
-                str(name), lambda session: loading.write_batch(session, name.schema, table, batch)
+            loaded = call.transact(
+                lambda session: loading.write_batch(session, name.schema, table, batch)
             )
             return sdk.WriteBatchResponse(success=True), f"batch written: {loaded}"
 
-        return self._answer(request, name, write, sdk.WriteBatchResponse)
+        return self._answer(request, context, name, write, sdk.WriteBatchResponse)
 
     def WriteHistoryBatch(
         self, request: sdk.WriteHistoryBatchRequest, context: grpc.ServicerContext
     ) -> sdk.WriteBatchResponse:
         name = TableName(request.schema_name, request.table.name)
 
-        def write(warehouse: Warehouse) -> tuple[sdk.WriteBatchResponse, str]:
+        def write(call: _Call) -> tuple[sdk.WriteBatchResponse, str]:
             table = wire.table_from_wire(request.table)
             files = _Files(request, table, self._budget)
             batch = history.HistoryBatch(
@@ -168,47 +167,71 @@ class Servicer(sdk_grpc.DestinationConnectorServicer):
                 update=files.partial(request.update_files),
                 delete=files.ends(request.delete_files),
             )
-            loaded = warehouse.transact(
-                str(name),
+            loaded = call.transact(
                 lambda session: history.write_history_batch(session, name.schema, table, batch),
             )
             return sdk.WriteBatchResponse(success=True), f"history batch written: {loaded}"
 
-        return self._answer(request, name, write, sdk.WriteBatchResponse)
+        return self._answer(request, context, name, write, sdk.WriteBatchResponse)
 
     def Migrate(
         self, request: sdk.MigrateRequest, context: grpc.ServicerContext
     ) -> sdk.MigrateResponse:
         name = TableName(request.details.schema, request.details.table)
 
-        def migrate(warehouse: Warehouse) -> tuple[sdk.MigrateResponse, str]:
+        def migrate(call: _Call) -> tuple[sdk.MigrateResponse, str]:
             migration = wire.migration_from_wire(request.details)
             if migration is None:
                 return sdk.MigrateResponse(unsupported=True), "this migration is not supported"
             operation, apply = migration
-            warehouse.transact(str(name), apply)
+            call.transact(apply)
             return sdk.MigrateResponse(success=True), f"migrated by {operation}"
 
-        return self._answer(request, name, migrate, sdk.MigrateResponse)
+        return self._answer(request, context, name, migrate, sdk.MigrateResponse)
 
     def _answer(
         self,
         request: _Request,
+        context: grpc.ServicerContext,
         name: TableName,
-        work: Callable[[Warehouse], tuple[Response, str]],
+        work: Callable[[_Call], tuple[Response, str]],
         response: Callable[..., Response],
     ) -> Response:
         """Do what a request asks of a warehouse and log it; what a customer can mend is a task."""
         begun = time.monotonic()
+        cancellation = Cancellation()
+        context.add_callback(cancellation.cancel)
         try:
             with self._warehouses.use(Configuration.parse(request.configuration)) as warehouse:
-                answer, outcome = work(warehouse)
+                answer, outcome = work(_Call(warehouse, name, cancellation))
         except CustomerError as error:
             message = str(error) if str(name) in str(error) else f"{name}: {error}"
             logger.warning("%s (after %.3f s)", message, time.monotonic() - begun)
             return response(task=common.Task(message=message))
+        except CancelledError:
+            reason = "its deadline passed" if context.time_remaining() <= 0 else "it was cancelled"
+            logger.warning(
+                "%s: nothing was done, since %s (after %.3f s)",
+                name, reason, time.monotonic() - begun,
+            )  # fmt: skip
+            raise
         logger.info("%s: %s (%.3f s)", name, outcome, time.monotonic() - begun)
         return answer
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A call's transactions in its warehouse."""
+
+    warehouse: Warehouse
+    name: TableName
+    cancellation: Cancellation
+
+    def transact(self, work: Callable[[Session], Result]) -> Result:
+        return self.warehouse.transact(str(self.name), work, self.cancellation)
+
+    def read(self, work: Callable[[Session], Result]) -> Result:
+        return self.warehouse.read(str(self.name), work, self.cancellation)
 
 
 class _Request(Protocol):

@@ -1,3 +1,3 @@
 """Fixtures for all tests."""
 
-pytest_plugins = ["tests.fix_postgres", "tests.fix_connector", "tests.fix_files"]
+pytest_plugins = ["tests.fix_postgres", "tests.fix_connector", "tests.fix_files", "tests.fix_proxy"]

@@ -156,15 +156,16 @@ class Client:
         )
 
     def send(self, table: common.Table, **files: Any) -> sdk.WriteBatchResponse:
-        return self.stub.WriteBatch(
-            sdk.WriteBatchRequest(
-                configuration=self.configuration,
-                schema_name=self.schema,
-                table=table,
-                keys=self.files.keys,
-                file_params=self.files.params,
-                **files,
-            )
+        return self.stub.WriteBatch(self.request(table, **files))
+
+    def request(self, table: common.Table, **files: Any) -> sdk.WriteBatchRequest:
+        return sdk.WriteBatchRequest(
+            configuration=self.configuration,
+            schema_name=self.schema,
+            table=table,
+            keys=self.files.keys,
+            file_params=self.files.params,
+            **files,
         )
 
     def _write(self, table: common.Table, rows: Sequence[Row]) -> str:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, datetime
 from decimal import Decimal
 
 from hypothesis import strategies as st
@@ -169,18 +168,3 @@ def batches(draw: st.DrawFn, table: common.Table) -> Batch:
         draw(files(partial)),
         draw(files({column.name: st.none() for column in others})),
     )
-
-
-def stored(value: Cell) -> object:
-    """A value as a reader of the warehouse gets it, made comparable."""
-    match value:
-        case str():
-            return value.replace("\0", "")
-        case float() if math.isnan(value):
-            return "NaN"
-        case datetime() | time():
-            return value.replace(fold=0)
-        case bool() | int() | float() | Decimal() | date() | bytes() | None:
-            return value
-        case _:
-            raise TypeError(value)

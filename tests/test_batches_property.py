@@ -17,32 +17,19 @@ from destination.sdk import destination_sdk_pb2 as sdk
 from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
 from destination.warehouse.naming import stored_name
 from destination_tester.files import BatchFiles
-from destination_tester.notation import UNMODIFIED
+from destination_tester.model import TableModel, comparable
 from tests.fix_connector import Client
-from tests.strategies import Batch, Row, batches, stored, tables
-
-Model = dict[tuple[object, ...], dict[str, object]]
+from tests.strategies import Batch, batches, tables
 
 
-def apply(model: Model, table: common.Table, batch: Batch) -> None:
+def apply(model: TableModel, batch: Batch) -> None:
     """What WriteBatch must do, one row after the other."""
-    key = [column.name for column in table.columns if column.primary_key]
-
-    def key_of(row: Row) -> tuple[object, ...]:
-        return tuple(stored(row[name]) for name in key)
-
-    for row in (row for file in batch.replace for row in file):
-        kept = {name: value for name, value in model.get(key_of(row), {}).items() if name in key}
-        model[key_of(row)] = {name: stored(value) for name, value in row.items()} | kept
-    for row in (row for file in batch.update for row in file):
-        if key_of(row) in model:
-            model[key_of(row)] |= {
-                name: stored(value)
-                for name, value in row.items()
-                if value is not UNMODIFIED and name not in key
-            }
-    for row in (row for file in batch.delete for row in file):
-        model.pop(key_of(row), None)
+    for rows in batch.replace:
+        model.replace(rows)
+    for rows in batch.update:
+        model.update(rows)
+    for rows in batch.delete:
+        model.delete(rows)
 
 
 def contents(
@@ -52,11 +39,7 @@ def contents(
     query = sql.SQL("SELECT * FROM {}").format(sql.Identifier(schema, stored_name(table.name, 63)))
     cursor = connection.cursor(binary=True)
     cursor.adapters.register_loader("json", psycopg.types.string.TextBinaryLoader)
-    return [tuple(stored(value) for value in row) for row in cursor.execute(query)]
-
-
-def expected(model: Model, table: common.Table) -> list[tuple[object, ...]]:
-    return [tuple(row.get(column.name) for column in table.columns) for row in model.values()]
+    return [tuple(map(comparable, row)) for row in cursor.execute(query)]
 
 
 def by_repr(rows: Sequence[tuple[object, ...]]) -> list[str]:
@@ -78,7 +61,7 @@ def test_random_batches_match_the_model(
     directory = Path(tempfile.mkdtemp())
     client = Client(stub, schema, BatchFiles(directory, file_format))
     table = data.draw(tables())
-    model: Model = {}
+    model = TableModel.of(table)
     try:
         assert client.create(table).success
         described = client.describe(table.name).table
@@ -88,9 +71,9 @@ def test_random_batches_match_the_model(
                 table, replace=batch.replace, update=batch.update, delete=batch.delete
             )
             assert answer.success, answer
-            apply(model, table, batch)
+            apply(model, batch)
             found = contents(session_connection, schema, table)
-            assert by_repr(found) == by_repr(expected(model, table))
+            assert by_repr(found) == by_repr([tuple(row.values()) for row in model.rows])
     finally:
         shutil.rmtree(directory)
         session_connection.execute(

@@ -15,6 +15,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.sql import quoted_name
 
+from destination.cancellation import Cancellation
 from destination.errors import RequestError
 from destination.schema import Column, Table
 from destination.warehouse.naming import stored_name
@@ -124,8 +125,9 @@ class Session(ABC):
 
     capabilities: Capabilities
 
-    def __init__(self, connection: sa.Connection) -> None:
+    def __init__(self, connection: sa.Connection, cancellation: Cancellation) -> None:
         self.connection = connection
+        self.cancellation = cancellation
 
     def execute(self, statement: sa.Executable) -> int:
         """Execute a statement.
@@ -133,6 +135,7 @@ class Session(ABC):
         Returns:
             How many rows it changed.
         """
+        self.cancellation.check()
         return self.connection.execute(statement).rowcount
 
     def scalar(self, statement: sa.Executable) -> Any:
@@ -275,20 +278,26 @@ class Warehouse(ABC):
     """A warehouse that a configuration leads to."""
 
     @abstractmethod
-    def transact(self, subject: str, work: Callable[[Session], Result]) -> Result:
+    def transact(
+        self, subject: str, work: Callable[[Session], Result], cancellation: Cancellation
+    ) -> Result:
         """Run work in one transaction, as often as it takes to apply it exactly once.
 
         Args:
             subject: what the work is about, for error messages.
             work: what to do; it may run several times, each from the beginning.
+            cancellation: gives the work up.
 
         Raises:
             WarehouseError: if the warehouse refuses.
             UnreachableError: if it could not be reached or kept failing.
+            CancelledError: if the work was given up; then nothing of it is applied.
         """
 
     @abstractmethod
-    def read(self, subject: str, work: Callable[[Session], Result]) -> Result:
+    def read(
+        self, subject: str, work: Callable[[Session], Result], cancellation: Cancellation
+    ) -> Result:
         """As `transact`, for work that changes nothing."""
 
     @abstractmethod

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from uuid import uuid4
 
 import psycopg
@@ -22,6 +22,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from destination.cancellation import Cancellation
 from destination.configuration import Configuration
 from destination.errors import UnreachableError, WarehouseError
 from destination.schema import Column, DataType, Table
@@ -45,11 +46,16 @@ PATIENCE_SECONDS = 8
 OLDEST_VERSION = 13
 OLDEST_VERSION_NUMBER = OLDEST_VERSION * 10_000
 
+ACTIVITY = sa.table(
+    "pg_stat_activity", sa.column("pid"), sa.column("backend_xid"), schema="pg_catalog"
+)
+
 SESSION_SETTINGS = {
     "TimeZone": "UTC",
     "standard_conforming_strings": "on",
     "lock_timeout": "30s",
     "work_mem": "64MB",
+    "random_page_cost": "1.1",
 }
 """Set for each transaction, so that a pooler in transaction mode may lie between."""
 
@@ -66,7 +72,7 @@ class RetryPolicy:
     seconds: float = 120
     longest_wait: float = 10
 
-    def retrying(self, subject: str) -> Retrying:
+    def retrying(self, subject: str, cancellation: Cancellation) -> Retrying:
         """Attempts with exponential backoff and jitter."""
 
         def log_retry(state: RetryCallState) -> None:
@@ -78,6 +84,7 @@ class RetryPolicy:
             retry=retry_if_exception(is_transient),
             stop=stop_after_delay(self.seconds),
             wait=wait_random_exponential(multiplier=0.2, max=self.longest_wait),
+            sleep=cancellation.sleep,
             before_sleep=log_retry,
             reraise=True,
         )
@@ -139,11 +146,17 @@ class PostgresWarehouse(Warehouse):
         """The PostgreSQL that a libpq URI names."""
         return cls(psycopg.conninfo.conninfo_to_dict(uri), retry=retry)
 
-    def transact(self, subject: str, work: Callable[[Session], Result]) -> Result:
-        return self._explained(subject, lambda: self._transact(subject, work))
+    def transact(
+        self, subject: str, work: Callable[[Session], Result], cancellation: Cancellation
+    ) -> Result:
+        return self._retried(
+            subject, lambda: self._attempt(subject, work, cancellation), cancellation
+        )
 
-    def read(self, subject: str, work: Callable[[Session], Result]) -> Result:
-        return self._explained(subject, lambda: self._read_with_retries(subject, work))
+    def read(
+        self, subject: str, work: Callable[[Session], Result], cancellation: Cancellation
+    ) -> Result:
+        return self._retried(subject, lambda: self._read(work, cancellation), cancellation)
 
     def check_connection(self) -> None:
         self._once("connection", lambda session: session.scalar(sa.select(1)))
@@ -177,44 +190,55 @@ class PostgresWarehouse(Warehouse):
     def _once(self, subject: str, work: Callable[[Session], Result]) -> Result:
         """Work without any retry, for somebody who waits."""
         waiting = ThreadPoolExecutor(1, thread_name_prefix="check")
-        attempt = waiting.submit(self._read, work)
+        cancellation = Cancellation()
+        attempt = waiting.submit(self._read, work, cancellation)
         waiting.shutdown(wait=False)
         try:
-            return self._explained(subject, lambda: attempt.result(PATIENCE_SECONDS))
+            return self._explained(subject, lambda: attempt.result(PATIENCE_SECONDS), cancellation)
         except TimeoutError as error:
             raise UnreachableError(
                 f"{subject}: PostgreSQL did not answer within {PATIENCE_SECONDS} s: check host and "
                 f"port, and that the network lets Fivetran through"
             ) from error
 
-    def _explained(self, subject: str, work: Callable[[], Result]) -> Result:
+    def _retried(
+        self, subject: str, attempt: Callable[[], Result], cancellation: Cancellation
+    ) -> Result:
+        retrying = self._retry.retrying(subject, cancellation)
+
+        def attempts() -> Result:
+            result: Result = retrying(attempt)
+            return result
+
+        return self._explained(subject, attempts, cancellation)
+
+    def _explained(
+        self, subject: str, work: Callable[[], Result], cancellation: Cancellation
+    ) -> Result:
         begun = time.monotonic()
         try:
             return work()
         except (DBAPIError, sa.exc.TimeoutError) as error:
+            cancellation.check()
             explained = explain(error, subject)
             if isinstance(explained, UnreachableError):
                 waited = time.monotonic() - begun
                 raise UnreachableError(f"{explained}; tried for {waited:.0f} s") from error
             raise explained from error
 
-    def _read(self, work: Callable[[Session], Result]) -> Result:
-        with self._engine.connect() as connection:
+    def _read(self, work: Callable[[Session], Result], cancellation: Cancellation) -> Result:
+        with self._engine.connect() as connection, _interruptible(connection, cancellation):
             _prepare(connection)
-            return work(PostgresSession(connection))
+            return work(PostgresSession(connection, cancellation))
 
-    def _read_with_retries(self, subject: str, work: Callable[[Session], Result]) -> Result:
-        result: Result = self._retry.retrying(subject)(self._read, work)
-        return result
-
-    def _transact(self, subject: str, work: Callable[[Session], Result]) -> Result:
-        result: Result = self._retry.retrying(subject)(self._attempt, subject, work)
-        return result
-
-    def _attempt(self, subject: str, work: Callable[[Session], Result]) -> Result:
+    def _attempt(
+        self, subject: str, work: Callable[[Session], Result], cancellation: Cancellation
+    ) -> Result:
         with self._engine.connect() as connection:
-            transaction = _prepare(connection, writing=True)
-            result = work(PostgresSession(connection))
+            with _interruptible(connection, cancellation):
+                transaction = _prepare(connection, writing=True)
+                result = work(PostgresSession(connection, cancellation))
+                cancellation.check()
             try:
                 connection.commit()
             except DBAPIError as error:
@@ -223,17 +247,41 @@ class PostgresWarehouse(Warehouse):
             return result
 
     def _was_committed(self, subject: str, transaction: str) -> bool:
-        """Find out what became of a transaction whose commit was not answered."""
+        """Find out what became of a transaction whose commit was not answered.
+
+        A server that has not noticed that the connection is lost has its session ended.
+        """
+        cancellation = Cancellation()
+        xid = sa.cast(sa.literal(transaction), NamedType("xid8"))
+        ending = sa.select(sa.func.pg_terminate_backend(ACTIVITY.c.pid)).where(
+            ACTIVITY.c.backend_xid == sa.cast(xid, NamedType("xid"))
+        )
 
         def status(session: Session) -> str | None:
-            xid = sa.cast(sa.literal(transaction), NamedType("xid8"))
             answer: str | None = session.scalar(sa.select(sa.func.pg_xact_status(xid)))
+            if answer == "in progress":
+                session.scalar(ending)
             return answer
 
-        while (answer := self._read_with_retries(subject, status)) == "in progress":
+        retrying = self._retry.retrying(subject, cancellation)
+        until = time.monotonic() + self._retry.seconds
+        while (answer := retrying(self._read, status, cancellation)) == "in progress":
+            if time.monotonic() > until:
+                raise UnreachableError(
+                    f"{subject}: the connection was lost while the rows were committed, and whether "
+                    f"they are is not known: look for a session that is stuck, end it and retry"
+                )
             time.sleep(0.1)
         logger.warning("%s: the answer to a commit was lost; it is %s", subject, answer)
-        return answer == "committed"
+        return bool(answer == "committed")
+
+
+@contextmanager
+def _interruptible(connection: sa.Connection, cancellation: Cancellation) -> Iterator[None]:
+    """Have the server stop the statement that runs on a connection if the work is given up."""
+    driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+    with cancellation.interrupting(lambda: driver.cancel_safe(timeout=CONNECT_SECONDS)):
+        yield
 
 
 def _prepare(connection: sa.Connection, *, writing: bool = False) -> str:

@@ -16,6 +16,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateSchema, CreateTable, SetColumnComment, SetTableComment
 
+from destination.cancellation import Cancellation
 from destination.schema import Column
 from destination.warehouse.base import Capabilities, Result, Session, StoredTable, TableName
 from destination.warehouse.naming import comment_for
@@ -34,8 +35,8 @@ class PostgresSession(Session):
 
     capabilities = CAPABILITIES
 
-    def __init__(self, connection: sa.Connection) -> None:
-        super().__init__(connection)
+    def __init__(self, connection: sa.Connection, cancellation: Cancellation) -> None:
+        super().__init__(connection, cancellation)
         self._staging_numbers = count(1)
 
     def find_table(self, name: TableName) -> StoredTable | None:
@@ -106,7 +107,7 @@ class PostgresSession(Session):
         statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(*names)
         try:
             with self._raw() as cursor, cursor.copy(statement) as copy:
-                return _write(copy, chain([first], batches), first.schema)
+                return self._write(copy, chain([first], batches), first.schema)
         except psycopg.Error as error:
             stored = [column.name for column in columns]
             refused = explain_copy(error, dict(zip(stored, first.schema.names, strict=True)))
@@ -160,6 +161,18 @@ class PostgresSession(Session):
     def is_modified(self, mask: sa.ColumnElement[Any], position: int) -> sa.ColumnElement[bool]:
         return sa.func.get_byte(mask, position) == 1
 
+    def _write(
+        self, copy: psycopg.Copy, batches: Iterable[pa.RecordBatch], schema: pa.Schema
+    ) -> int:
+        encoder, rows = ArrowToPostgresBinaryEncoder(schema), 0
+        copy.write(encoder.write_header())
+        for batch in batches:
+            self.cancellation.check()
+            copy.write(encoder.write_batch(batch))
+            rows += batch.num_rows
+        copy.write(encoder.finish())
+        return rows
+
     def _raw(self) -> psycopg.Cursor[Any]:
         """A cursor of the driver, in the same transaction."""
         return self._driver().cursor()
@@ -179,13 +192,3 @@ def _names(
     parts = [part for part in (table.schema, table.name) if part]
     listed = sql.SQL(", ").join(sql.Identifier(column.name) for column in columns)
     return sql.Identifier(*parts), listed
-
-
-def _write(copy: psycopg.Copy, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> int:
-    encoder, rows = ArrowToPostgresBinaryEncoder(schema), 0
-    copy.write(encoder.write_header())
-    for batch in batches:
-        copy.write(encoder.write_batch(batch))
-        rows += batch.num_rows
-    copy.write(encoder.finish())
-    return rows

@@ -1,0 +1,86 @@
+"""build.sh: the pinned upstream protos where they can be had and are what was pinned, else our own."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+COMMIT = "0123456789abcdef"
+NAMES = ("common.proto", "destination_sdk.proto")
+MARK = "// the official file\n"
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of what build.sh needs."""
+    shutil.copytree(
+        ROOT / "protos", tmp_path / "protos", ignore=shutil.ignore_patterns("upstream*")
+    )
+    for name in ("build.sh", "requirements-dev.txt"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    return tmp_path
+
+
+@pytest.fixture
+def upstream(tmp_path: Path) -> Path:
+    """Where the official files are to be had."""
+    directory = tmp_path / "server" / COMMIT
+    directory.mkdir(parents=True)
+    for name in NAMES:
+        (directory / name).write_text(MARK + (ROOT / "protos" / name).read_text())
+    return directory
+
+
+def pin(checkout: Path, upstream: Path) -> None:
+    sums = [f"{hashlib.sha256((upstream / n).read_bytes()).hexdigest()}  {n}" for n in NAMES]
+    (checkout / "protos" / "upstream.lock").write_text("\n".join([f"commit {COMMIT}", *sums, ""]))
+
+
+def build(checkout: Path, url: Path) -> str:
+    done = subprocess.run(
+        ["./build.sh"],
+        cwd=checkout,
+        env={**os.environ, "PYTHON": sys.executable, "PROTOS_URL": f"file://{url}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    generated = checkout / "destination" / "sdk"
+    assert "from . import common_pb2" in (generated / "destination_sdk_pb2.py").read_text()
+    assert (generated / "destination_sdk_pb2_grpc.py").exists()
+    return done.stderr
+
+
+def used_upstream(checkout: Path) -> bool:
+    file = checkout / "protos" / "upstream" / NAMES[0]
+    return file.exists() and file.read_text().startswith(MARK)
+
+
+def test_without_a_pin_our_own_protos_are_compiled(checkout: Path, upstream: Path) -> None:
+    assert build(checkout, upstream.parent) == ""
+    assert not used_upstream(checkout)
+
+
+def test_pinned_protos_are_fetched_checked_and_compiled(checkout: Path, upstream: Path) -> None:
+    pin(checkout, upstream)
+    assert build(checkout, upstream.parent) == ""
+    assert used_upstream(checkout)
+
+
+def test_changed_protos_are_not_compiled(checkout: Path, upstream: Path) -> None:
+    pin(checkout, upstream)
+    (upstream / NAMES[1]).write_text("syntax error")
+    assert "compiling protos/ instead" in build(checkout, upstream.parent)
+    assert not used_upstream(checkout)
+
+
+def test_protos_that_cannot_be_had_are_not_missed(checkout: Path, tmp_path: Path) -> None:
+    lock = checkout / "protos" / "upstream.lock"
+    lock.write_text(f"commit {COMMIT}\n")
+    assert "compiling protos/ instead" in build(checkout, tmp_path / "nowhere")
+    assert not used_upstream(checkout)
