@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 GENERATED := destination/sdk/__init__.py
+COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --no-header --quiet
 PORT ?= 50052
 ARGS ?=
 
@@ -36,13 +38,10 @@ format: setup ## let ruff format and mend what it can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-lock: setup ## resolve pyproject.toml's dependencies into the requirements files
+lock: setup ## resolve pyproject.toml's dependencies into requirements.lock, and from it requirements.txt
 	$(BIN)/python -m pip install --quiet uv==0.13.8
-	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url --no-header --quiet --upgrade -o requirements.txt
-	$(BIN)/uv pip compile pyproject.toml --extra embedded --extra dev --universal \
-		--python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet \
-		--upgrade --constraints requirements.txt -o requirements-dev.txt
+	$(COMPILE) --extra embedded --extra dev --upgrade -o requirements.lock
+	$(COMPILE) --constraints requirements.lock -o requirements.txt
 
 protos: setup ## COMMIT=…: pin the official protos of an SDK commit, if they say what ours say
 	PYTHON=$(BIN)/python protos/pin.sh $(COMMIT)
@@ -50,11 +49,11 @@ protos: setup ## COMMIT=…: pin the official protos of an SDK commit, if they s
 clean: ## remove whatever was generated
 	rm -rf $(VENV) destination/sdk protos/upstream build dist .serve
 
-$(INSTALLED): requirements-dev.txt requirements-witness.txt
+$(INSTALLED): requirements.lock requirements-witness.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-witness.txt
 	@touch $@
 

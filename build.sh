@@ -30,7 +30,7 @@ if [ -f protos/upstream.lock ]; then
     fi
 fi
 
-requirement=$(sed -n 's/^\(grpcio-tools==[^ ]*\).*/\1/p' requirements-dev.txt)
+requirement=$(sed -n 's/^\(grpcio-tools==[^ ]*\).*/\1/p' requirements.lock)
 "$python" -c 'import grpc_tools' 2>/dev/null || "$python" -m pip install --quiet "$requirement"
 
 rm -rf destination/sdk

@@ -122,13 +122,14 @@ def growth(sides: Sides) -> Iterator[Result]:
     for rows in (10_000, 100_000, MILLION, 10 * MILLION):
         size = min(rows, MILLION)
         sides.create(COMMON)
-        own, megabytes = 0.0, 0.0
-        for first in range(0, rows, size):
-            load = _load(sides, COMMON, range(first, first + size), "growth")
-            own += sides.write([load])
-            megabytes += load.megabytes
-            load.plaintext.unlink()
-        yield Result(f"first load, {own / rows * 1e6:.2f} µs a row", rows, megabytes, own)
+        loads = [
+            _load(sides, COMMON, range(first, first + size), f"growth-{first}")
+            for first in range(0, rows, size)
+        ]
+        own = sides.write(loads)
+        case = f"first load, {own / rows * 1e6:.2f} µs a row"
+        megabytes = sum(load.megabytes for load in loads)
+        yield Result(case, rows, megabytes, own, peak_mib=sides.peak_mib())
     load = _load(sides, COMMON, range(0, 10 * MILLION, 10_000), "small")
     sides.connection.execute(f"VACUUM ANALYZE {SCHEMA}.{COMMON.name}")
     own = _best(lambda: sides.write([load]))

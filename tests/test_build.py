@@ -21,7 +21,7 @@ def checkout(tmp_path: Path) -> Path:
     shutil.copytree(
         ROOT / "protos", tmp_path / "protos", ignore=shutil.ignore_patterns("upstream*")
     )
-    for name in ("build.sh", "requirements-dev.txt"):
+    for name in ("build.sh", "requirements.lock"):
         shutil.copy(ROOT / name, tmp_path / name)
     return tmp_path
 

@@ -79,6 +79,15 @@ REMEDIES = {
     "40P01": "another session locks the same rows: end it, then retry",
 }
 
+GRANTS = (
+    (re.compile(r'temporary tables in database "(.+)"'), 'GRANT TEMPORARY ON DATABASE "{0}" TO …'),
+    (re.compile(r"permission denied for database (.+)"), 'GRANT CREATE ON DATABASE "{0}" TO …'),
+    (re.compile(r"permission denied for schema (.+)"), 'GRANT USAGE, CREATE ON SCHEMA "{0}" TO …'),
+    (re.compile(r"permission denied for table (.+)"), 'ALTER TABLE "{0}" OWNER TO …'),
+    (re.compile(r"must be owner of (?:table|relation) (.+)"), 'ALTER TABLE "{0}" OWNER TO …'),
+)
+"""What gives a privilege that PostgreSQL's message says is missing."""
+
 COPY_CONTEXT = re.compile(
     r'^COPY (?:"(?:[^"]|"")*"|[^,\n]+), line (\d+)(?:, column ([^:\n]+))?', re.MULTILINE
 )
@@ -127,7 +136,7 @@ def explain(error: DBAPIError | sa.exc.TimeoutError, subject: str) -> WarehouseE
     state = sqlstate(error)
     kind = UnreachableError if is_transient(error) else WarehouseError
     parts = [_what(error, state)]
-    if remedy := _remedy(state):
+    if remedy := _missing_grant(error, state) or _remedy(state):
         parts.append(remedy)
     return kind(f"{about}: {': '.join(parts)}")
 
@@ -179,6 +188,17 @@ def _connection_message(cause: BaseException | None) -> str:
 
 def _remedy(state: str | None) -> str | None:
     return REMEDIES.get(state or "") or REMEDIES.get((state or "")[:2])
+
+
+def _missing_grant(error: DBAPIError, state: str | None) -> str | None:
+    """The statement that gives a missing privilege, as far as PostgreSQL's message tells which."""
+    if state != "42501" or not isinstance(error.orig, psycopg.Error):
+        return None
+    message = error.orig.diag.message_primary or ""
+    for pattern, grant in GRANTS:
+        if found := pattern.search(message):
+            return f"run {grant.format(*found.groups())}, for the user that the setup form names"
+    return None
 
 
 def _was_open(error: DBAPIError) -> bool:
