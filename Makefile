@@ -10,7 +10,7 @@ COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11
 PORT ?= 50052
 ARGS ?=
 
-.PHONY: help setup demo serve test bench lint format lock protos clean
+.PHONY: help setup demo serve test bench lint format lock binary smoke protos clean
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,19 @@ lock: setup ## resolve pyproject.toml's dependencies into requirements.lock, and
 	$(BIN)/python -m pip install --quiet uv==0.13.8
 	$(COMPILE) --extra embedded --extra dev --upgrade -o requirements.lock
 	$(COMPILE) --constraints requirements.lock -o requirements.txt
+
+binary: $(GENERATED) ## dist/main, as Fivetran's pipeline makes it: build.sh, then PyInstaller
+	test -x build/venv/bin/python || $(PYTHON) -m venv build/venv
+	build/venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	build/venv/bin/python -m pip install --quiet --disable-pip-version-check \
+		"$$(sed -n 's/^\(pyinstaller==[^ ]*\).*/\1/p' requirements.lock)"
+	PYTHON=build/venv/bin/python ./build.sh
+	build/venv/bin/pyinstaller --noconfirm --log-level WARN --workpath build/pyinstaller \
+		--specpath build --onefile main.py
+	ls -lh dist/main
+
+smoke: setup ## run a batch through dist/main
+	$(BIN)/python -m tests.smoke_binary
 
 protos: setup ## COMMIT=…: pin the official protos of an SDK commit, if they say what ours say
 	PYTHON=$(BIN)/python protos/pin.sh $(COMMIT)

@@ -18,7 +18,7 @@ from destination.configuration import EMBEDDED, Configuration
 from destination.errors import ConfigurationError, ConnectorError
 from destination.memory import DEFAULT_BUDGET, MIB, Budget
 from destination.sdk import destination_sdk_pb2 as sdk
-from destination.server import Server
+from destination.server import Server, is_serving
 from destination.servicer import Servicer
 from destination.warehouse.base import Warehouse
 from destination.warehouse.directory import Directory
@@ -60,6 +60,11 @@ def parser() -> argparse.ArgumentParser:
         metavar="MIB",
         help="MiB of memory that the batch files of all requests may use (%(default)s)",
     )
+    arguments.add_argument(
+        "--health",
+        action="store_true",
+        help="ask the server that listens on the port whether it serves; exit with 0 if it does",
+    )
     arguments.add_argument("--version", action="version", version=__version__)
     return arguments
 
@@ -72,6 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = parser().parse_args(arguments)
     logs.configure()
+    if options.health:
+        return 0 if is_serving(options.port) else 1
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -19,6 +19,7 @@ from destination.servicer import Servicer
 logger = logging.getLogger(__name__)
 
 MAX_MESSAGE_BYTES = 128 << 20
+HEALTH_SECONDS = 3
 MAX_CALLS = 64
 """Calls under way at once; further ones wait."""
 SERVICE = destination_sdk_pb2.DESCRIPTOR.services_by_name["DestinationConnector"].full_name
@@ -74,6 +75,27 @@ class Server:
             return self._server.add_insecure_port(f"{_every_address()}:{port}")
         except RuntimeError as error:
             raise ConnectorError(f"port {port} cannot be listened on: is it in use?") from error
+
+
+def is_serving(port: int) -> bool:
+    """Whether the server that listens on a port of this machine says that it serves."""
+    request = health_pb2.HealthCheckRequest(service=SERVICE)
+    with grpc.insecure_channel(f"localhost:{port}") as channel:
+        try:
+            check = channel.unary_unary(
+                f"/{health.SERVICE_NAME}/Check",
+                request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+                response_deserializer=health_pb2.HealthCheckResponse.FromString,
+            )
+            answer = check(request, timeout=HEALTH_SECONDS)
+        except grpc.RpcError as error:
+            logger.warning("the server on port %d does not answer: %s", port, _code(error))
+            return False
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+def _code(error: grpc.RpcError) -> str:
+    return error.code().name if isinstance(error, grpc.Call) else "unknown"
 
 
 def _every_address() -> str:

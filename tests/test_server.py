@@ -134,6 +134,18 @@ def test_taken_port_is_a_clear_error(running: Running) -> None:
     assert "Traceback" not in second.stdout + second.stderr
 
 
+def health(port: int) -> int:
+    command = [sys.executable, "main.py", "--health", "--port", str(port)]
+    return subprocess.run(
+        command, cwd=ROOT, check=False, timeout=30, capture_output=True
+    ).returncode
+
+
+def test_health_option_asks_the_server(running: Running) -> None:
+    assert health(running.port) == 0
+    assert health(free_port()) == 1
+
+
 def test_version() -> None:
     printed = subprocess.run(
         [sys.executable, "main.py", "--version"],
