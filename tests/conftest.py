@@ -1,3 +1,9 @@
 """Fixtures for all tests."""
 
-pytest_plugins = ["tests.fix_postgres", "tests.fix_connector", "tests.fix_files", "tests.fix_proxy"]
+pytest_plugins = [
+    "tests.fix_postgres",
+    "tests.fix_connector",
+    "tests.fix_files",
+    "tests.fix_proxy",
+    "tests.fix_server",
+]

@@ -76,10 +76,11 @@ class Client:
         )
 
     def describe(self, table: str) -> sdk.DescribeTableResponse:
-        return self.stub.DescribeTable(
-            sdk.DescribeTableRequest(
-                configuration=self.configuration, schema_name=self.schema, table_name=table
-            )
+        return self.stub.DescribeTable(self.describing(table))
+
+    def describing(self, table: str) -> sdk.DescribeTableRequest:
+        return sdk.DescribeTableRequest(
+            configuration=self.configuration, schema_name=self.schema, table_name=table
         )
 
     def truncate(

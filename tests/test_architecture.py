@@ -26,6 +26,16 @@ def imports(module: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+def called(module: Path) -> set[str]:
+    """The names of functions that a module calls."""
+    calls = [
+        node
+        for node in ast.walk(ast.parse((PACKAGE / module).read_text()))
+        if isinstance(node, ast.Call)
+    ]
+    return {call.func.id for call in calls if isinstance(call.func, ast.Name)}
+
+
 @pytest.mark.parametrize("module", MODULES, ids=str)
 def test_imports_follow_the_arrows(module: Path) -> None:
     found = set(imports(module))
@@ -38,6 +48,9 @@ def test_imports_follow_the_arrows(module: Path) -> None:
     if parts[0] == "warehouse" and "postgres" not in parts:
         assert not any(name.startswith(("psycopg", "sqlalchemy.dialects")) for name in found)
         assert not any(name.startswith("destination.warehouse.postgres") for name in found)
+    if parts[-1] == "servicer.py":
+        assert not any(name.split(".")[0] in {"sqlalchemy", "psycopg", "pyarrow"} for name in found)
+        assert "open" not in called(module)
     if parts[-1] not in WIRE | STARTERS:
         assert not any(name.startswith("destination.sdk") for name in found)
         assert "destination.servicer" not in found

@@ -150,7 +150,7 @@ class BlockReader:
         try:
             arrays = self._parse(block, self._texts)
         except pa.ArrowInvalid as error:
-            self._report_uneven_row(block)
+            self._report_uneven_row(block.decode(errors="replace").encode())
             self._report_foreign_bytes(block)
             raise BatchFileError("cannot be read as CSV") from error
         converters = [self._decoder.from_texts] * len(arrays)

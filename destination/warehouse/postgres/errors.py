@@ -30,12 +30,30 @@ TRANSIENT_STATES = frozenset(
     }
 )
 TRANSIENT_CONNECTION_MESSAGES = re.compile(
-    r"refused|timeout|timed out|starting up|shutting down|recovery mode|too many|"
+    r"refused|timeout|timed out|starting up|shutting down|recovery mode|accepting connections|too many|"
     r"connection slots|could not translate host name|resolve host|closed the connection|"
     r"reset by peer|unreachable|no route|broken pipe|EOF detected|No such file",
     re.IGNORECASE,
 )
 """A connection that fails has no SQLSTATE: libpq hands out its message alone."""
+
+CONNECTION_REMEDIES = {
+    "password authentication failed": "correct User and Password",
+    "no password supplied": "fill in Password",
+    "does not exist": "correct Database and User, or create them",
+    "no pg_hba.conf entry": "allow this user, database and address in the server's pg_hba.conf",
+    "does not support SSL": "turn TLS on at the server, or choose the TLS mode prefer",
+    "certificate verify failed": "upload the certificate of the authority that signed the server's",
+    "does not match host name": "set Host to the name in the server's certificate, or choose verify-ca",
+    "requires a valid client certificate": "upload a client certificate and its key",
+    "sslv3 alert certificate required": "upload a client certificate and its key",
+    "tlsv13 alert certificate required": "upload a client certificate and its key",
+    "refused": "check Host and Port, and that the server is running",
+    "resolve host": "correct Host",
+    "timeout": "check Host and Port, and that the network lets Fivetran through",
+    "unreachable": "check Host and Port, and that the network lets Fivetran through",
+}
+"""What to do about a connection that fails, by what libpq and the server say about it."""
 
 SHOWN_CLASSES = frozenset({"08", "25", "28", "3D", "3F", "42", "53", "54", "55", "57", "58"})
 """Classes whose message names objects and settings only."""
@@ -183,7 +201,12 @@ def _what(error: DBAPIError, state: str | None) -> str:
 
 def _connection_message(cause: BaseException | None) -> str:
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
-    return f"PostgreSQL cannot be reached ({'; '.join(lines)})"
+    message = "; ".join(dict.fromkeys(lines))
+    reached = f"PostgreSQL cannot be reached ({message})"
+    for sign, remedy in CONNECTION_REMEDIES.items():
+        if sign in message:
+            return f"{reached}: {remedy}"
+    return reached
 
 
 def _remedy(state: str | None) -> str | None:

@@ -1,0 +1,115 @@
+"""Batch files opened: whatever is in them, rows come out or an error of the project's own."""
+
+import gzip
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from destination.batch.decompression import Compression
+from destination.batch.reader import BatchFile, FileParams
+from destination.errors import CapacityError, CustomerError
+from destination.memory import MIB, Budget
+from destination.schema import Column, DataType, DecimalParams, Table
+from destination_tester.files import encrypt
+
+TABLE = Table(
+    "t",
+    (
+        Column("id", DataType.LONG, primary_key=True),
+        *(
+            Column(
+                kind.value, kind, decimal=DecimalParams(9, 3) if kind is DataType.DECIMAL else None
+            )
+            for kind in DataType
+        ),
+    ),
+)
+NAMES = [column.name for column in TABLE.columns]
+NUL_BOMB = 2 << 30
+
+
+def read(path: Path, params: FileParams, key: bytes | None = None, *, partial: bool = False) -> int:
+    file = BatchFile(str(path), key, params, TABLE, Budget(128 * MIB), partial=partial)
+    with file.open() as rows:
+        return sum(batch.num_rows for batch in rows)
+
+
+def params(compression: Compression, *, encrypted: bool = False) -> FileParams:
+    return FileParams(compression, encrypted, "null-string", "unmodified-string")
+
+
+@pytest.mark.parametrize("kind", ["one endless value", "parquet", "header"])
+def test_bomb_stops_at_the_memory_budget(tmp_path: Path, kind: str) -> None:
+    start = {"one endless value": b'id\n"', "parquet": b"PAR1", "header": b'"'}[kind]
+    path = tmp_path / "bomb"
+    compressor = zstandard.ZstdCompressor(level=1)
+    with path.open("wb") as file, compressor.stream_writer(file) as writer:
+        writer.write(start)
+        for _ in range(NUL_BOMB >> 24):
+            writer.write(bytes(1 << 24))
+    assert path.stat().st_size < MIB
+    with pytest.raises(CustomerError) as raised:
+        read(path, params(Compression.ZSTD))
+    if kind != "header":
+        assert isinstance(raised.value, CapacityError)
+
+
+CELLS = st.sampled_from(
+    [
+        "1", "-1", "true", "1.5", "NaN", "Infinity", "1e400", "9" * 40, "2020-01-01", "10:15",
+        "2020-01-01T00:00:00Z", "+999999999-01-01", "AP8=", "[B@", "", '"', "null-string",
+        "unmodified-string", "\0", "\n", ",", "é", "\\.", "0x1F", "{", " 1", "1 ", "١",
+    ]
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    header=st.lists(st.sampled_from([*NAMES, "other", ""]), max_size=5).map(
+        lambda names: ["id", *names]
+    ),
+    rows=st.lists(st.lists(CELLS | st.text(max_size=5), max_size=6), max_size=5),
+    raw=st.binary(max_size=20),
+    partial=st.booleans(),
+)
+def test_any_csv_is_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory,
+    header: list[str],
+    rows: list[list[str]],
+    raw: bytes,
+    partial: bool,  # noqa: FBT001
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.csv"
+    lines = [",".join(line) for line in [header, *rows]]
+    path.write_bytes("\n".join(lines).encode(errors="surrogatepass") + raw)
+    with suppress(CustomerError):
+        read(path, params(Compression.OFF), partial=partial)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    content=st.binary(max_size=200), layer=st.sampled_from(list(Compression)), damage=st.binary()
+)
+def test_any_bytes_in_any_layer_are_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes, layer: Compression, damage: bytes
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any"
+    whole = {
+        Compression.OFF: content,
+        Compression.ZSTD: zstandard.compress(content),
+        Compression.GZIP: gzip.compress(content),
+    }[layer]
+    for prefix in (b"", b"PAR1"):
+        key, encrypted = encrypt(prefix + whole)
+        for candidate, secret in (
+            (prefix + whole + damage, None),
+            (damage + whole, None),
+            (encrypted + damage, key),
+        ):
+            path.write_bytes(candidate)
+            with suppress(CustomerError):
+                read(path, params(layer, encrypted=secret is not None), secret)

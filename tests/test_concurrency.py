@@ -1,0 +1,105 @@
+"""Many calls at once: none is lost, none surfaces a deadlock, connections stay within their pool."""
+
+import random
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+import pytest
+
+from destination.cli import connector
+from destination.memory import MIB, Budget
+from destination.sdk import common_pb2 as common
+from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
+from destination.server import Server
+from destination.servicer import Servicer
+from destination.warehouse.directory import Directory
+from destination.warehouse.postgres.database import APPLICATION_NAME, POOL_SIZE
+from destination_tester.files import BatchFiles, Row
+from tests.fix_connector import Client, column
+from tests.fix_postgres import Database
+
+TABLES = 32
+
+
+@pytest.fixture
+def own_client(postgres_uri: str, schema: str, tmp_path: Path) -> Iterator[Client]:
+    """A client of a server of the test's own, with a memory budget that makes files wait."""
+    warehouses = Directory(connector(postgres_uri))
+    server = Server(Servicer(warehouses, Budget(256 * MIB)), port=0)
+    server.start()
+    with grpc.insecure_channel(f"localhost:{server.port}") as channel:
+        yield Client(DestinationConnectorStub(channel), schema, BatchFiles(tmp_path))
+    server.stop(grace_seconds=5)
+    warehouses.close_idle(0)
+
+
+def table(name: str) -> common.Table:
+    return common.Table(name=name, columns=[column("id", common.INT, key=True), column("text")])
+
+
+def connections(database: Database) -> int:
+    ((count,),) = database.connection.execute(
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s", (APPLICATION_NAME,)
+    )
+    return int(count)
+
+
+def test_tables_are_created_and_loaded_at_once(own_client: Client, database: Database) -> None:
+    tables = [table(f"t{i}") for i in range(TABLES)]
+    before = connections(database)
+    rows: list[Row] = [{"id": i, "text": "x" * 50} for i in range(2000)]
+    with ThreadPoolExecutor(TABLES) as calls:
+        created = list(calls.map(own_client.create, tables))
+        assert all(answer.success for answer in created), created
+        writing = [calls.submit(own_client.write, each, replace=[rows]) for each in tables]
+        most = 0
+        while not all(each.done() for each in writing):
+            most = max(most, connections(database) - before)
+            assert own_client.describe("t0").HasField("table")
+        assert all(each.result().success for each in writing)
+    assert most <= POOL_SIZE
+    for each in tables:
+        assert database.execute("SELECT count(*) FROM {schema}.{t}", t=each.name) == [(2000,)]
+
+
+def test_batches_on_one_table_apply_one_after_the_other(
+    own_client: Client, database: Database
+) -> None:
+    assert own_client.create(table("t")).success
+    shuffled = random.Random(7)
+    ids = list(range(500))
+
+    def batch(number: int) -> list[Row]:
+        order = shuffled.sample(ids, len(ids))
+        return [{"id": i, "text": str(number)} for i in order]
+
+    batches = [batch(number) for number in range(16)]
+    with ThreadPoolExecutor(16) as calls:
+        replaced = [calls.submit(own_client.write, table("t"), replace=[b]) for b in batches[:8]]
+        updated = [calls.submit(own_client.write, table("t"), update=[b]) for b in batches[8:]]
+        answers = [each.result() for each in replaced + updated]
+    assert all(answer.success for answer in answers), answers
+    texts = database.execute("SELECT count(*), count(DISTINCT text) FROM {schema}.t")
+    assert texts == [(500, 1)]
+
+
+def test_connections_are_closed_when_nobody_uses_them(
+    postgres_uri: str, database: Database
+) -> None:
+    warehouses = Directory(connector(postgres_uri))
+    server = Server(Servicer(warehouses, Budget()), port=0)
+    server.start()
+    before = connections(database)
+    with grpc.insecure_channel(f"localhost:{server.port}") as channel:
+        stub = DestinationConnectorStub(channel)
+        assert stub.Test(common.TestRequest(name="connection")).success
+        assert connections(database) == before + 1
+        warehouses.close_idle(60)
+        assert connections(database) == before + 1
+        warehouses.close_idle(0)
+        assert connections(database) == before
+        assert stub.Test(common.TestRequest(name="connection")).success
+    server.stop(grace_seconds=5)
+    warehouses.close_idle(0)

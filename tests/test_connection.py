@@ -1,0 +1,201 @@
+"""Each field of the setup form with a wrong value: what fails says which field, and what to do."""
+
+import base64
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import psycopg
+import pytest
+import trustme
+
+from destination.cli import connector
+from destination.memory import Budget
+from destination.sdk import common_pb2 as common
+from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
+from destination.server import Server
+from destination.servicer import Servicer
+from destination.warehouse.directory import Directory
+from destination_tester.files import BatchFiles
+from tests.fix_connector import Client, column
+from tests.fix_server import PASSWORD, OwnServer
+
+TABLE = common.Table(name="t", columns=[column("id", common.INT, key=True)])
+
+
+def failure_of(stub: DestinationConnectorStub, configuration: dict[str, str]) -> str:
+    """What the test of the connection fails with; empty if it passes."""
+    request = common.TestRequest(name="connection", configuration=configuration)
+    return str(stub.Test(request, timeout=10).failure)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("password", "wrong", "correct User and Password"),
+        ("password", "", "fill in Password"),
+        ("user", "nobody", "correct User and Password"),
+        ("database", "nowhere", "correct Database"),
+        ("port", "1", "check Host and Port"),
+        ("host", "no-such-host.invalid", "correct Host"),
+        ("sslmode", "require", "choose the TLS mode prefer"),
+    ],
+)
+def test_wrong_value_is_told_with_its_remedy(
+    stub: DestinationConnectorStub, password_server: OwnServer, field: str, value: str, told: str
+) -> None:
+    assert failure_of(stub, password_server.configuration) == ""
+    failure = failure_of(stub, {**password_server.configuration, field: value})
+    assert told in failure
+    assert PASSWORD not in failure
+
+
+def test_role_whose_password_expired(
+    stub: DestinationConnectorStub, password_server: OwnServer
+) -> None:
+    with password_server.connect() as connection:
+        connection.execute("CREATE ROLE expired LOGIN PASSWORD 'x' VALID UNTIL '2020-01-01'")
+    configuration = {**password_server.configuration, "user": "expired", "password": "x"}
+    assert "correct User and Password" in failure_of(stub, configuration)
+
+
+def test_session_that_may_only_read_is_told(
+    stub: DestinationConnectorStub, password_server: OwnServer, schema: str, tmp_path: Path
+) -> None:
+    with password_server.connect() as connection:
+        connection.execute("CREATE ROLE reader LOGIN SUPERUSER PASSWORD 'x'")
+        connection.execute("ALTER ROLE reader SET default_transaction_read_only = on")
+    client = Client(stub, schema, BatchFiles(tmp_path))
+    client.configuration = {**password_server.configuration, "user": "reader", "password": "x"}
+    assert "connect to the primary server" in client.create(TABLE).task.message
+
+
+@pytest.fixture
+def patient(tmp_path: Path, schema: str) -> Iterator[Client]:
+    warehouses = Directory(connector(None))
+    server = Server(Servicer(warehouses, Budget()), port=0)
+    server.start()
+    with grpc.insecure_channel(f"localhost:{server.port}") as channel:
+        yield Client(DestinationConnectorStub(channel), schema, BatchFiles(tmp_path))
+    server.stop(grace_seconds=5)
+    warehouses.close_idle(0)
+
+
+def test_server_that_crashes_and_comes_back(patient: Client, password_server: OwnServer) -> None:
+    patient.configuration = password_server.configuration
+    assert patient.create(TABLE).success
+    rows = [{"id": i} for i in range(1000)]
+    path = patient.files.write("batch", TABLE.columns, rows)
+    password_server.stop("immediate")
+    writing = patient.stub.WriteBatch.future(
+        patient.request(TABLE, replace_files=[path]), timeout=60
+    )
+    time.sleep(1)
+    assert not writing.done()
+    password_server.start()
+    assert writing.result().success
+    with password_server.connect() as connection:
+        table = psycopg.sql.Identifier(patient.schema, "t")
+        query = psycopg.sql.SQL("SELECT count(*) FROM {}").format(table)
+        assert connection.execute(query).fetchone() == (1000,)
+
+
+def test_too_many_clients_are_waited_for(patient: Client, password_server: OwnServer) -> None:
+    password_server.stop("fast")
+    password_server.start(max_connections="5", superuser_reserved_connections="0")
+    patient.configuration = password_server.configuration
+    connections = [password_server.connect() for _ in range(5)]
+    creating = patient.stub.DescribeTable.future(patient.describing("t"), timeout=60)
+    time.sleep(1)
+    assert not creating.done()
+    for connection in connections:
+        connection.close()
+    assert creating.result().not_found
+
+
+class Authorities:
+    """A server's certificate with the right authority, and a wrong one."""
+
+    def __init__(self, server: OwnServer, *names: str) -> None:
+        self.right, self.wrong = trustme.CA(), trustme.CA()
+        issued = self.right.issue_cert(*names)
+        self._write(server, "server.crt", issued.cert_chain_pems[0].bytes())
+        self._write(server, "server.key", issued.private_key_pem.bytes())
+        self._write(server, "ca.crt", self.right.cert_pem.bytes())
+
+    def _write(self, server: OwnServer, name: str, content: bytes) -> None:
+        path = server.directory / name
+        path.write_bytes(content)
+        path.chmod(0o600)
+        server.own(path)
+
+
+def upload(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+@pytest.fixture(scope="module")
+def tls(tls_server: OwnServer) -> Authorities:
+    authorities = Authorities(tls_server, "localhost")
+    tls_server.allow(
+        "local all all scram-sha-256",
+        "hostssl all certified 127.0.0.1/32 cert",
+        "hostssl all all 127.0.0.1/32 scram-sha-256",
+    )
+    tls_server.start(
+        ssl="on",
+        ssl_cert_file=str(tls_server.directory / "server.crt"),
+        ssl_key_file=str(tls_server.directory / "server.key"),
+        ssl_ca_file=str(tls_server.directory / "ca.crt"),
+    )
+    with tls_server.connect() as connection:
+        connection.execute("CREATE ROLE certified LOGIN")
+    return authorities
+
+
+@pytest.mark.parametrize(
+    ("mode", "host", "authority", "told"),
+    [
+        ("disable", "localhost", "", "pg_hba.conf"),
+        ("allow", "localhost", "", ""),
+        ("prefer", "localhost", "", ""),
+        ("require", "localhost", "", ""),
+        ("require", "127.0.0.1", "wrong", ""),
+        ("verify-ca", "localhost", "right", ""),
+        ("verify-ca", "127.0.0.1", "right", ""),
+        ("verify-ca", "localhost", "wrong", "upload the certificate"),
+        ("verify-ca", "localhost", "", "sslrootcert"),
+        ("verify-full", "localhost", "right", ""),
+        ("verify-full", "127.0.0.1", "right", "set Host to the name"),
+        ("verify-full", "localhost", "wrong", "upload the certificate"),
+        ("verify-full", "localhost", "", "upload the certificate"),
+    ],
+)
+def test_every_tls_mode(
+    stub: DestinationConnectorStub,
+    tls_server: OwnServer,
+    tls: Authorities,
+    mode: str,
+    host: str,
+    authority: str,
+    told: str,
+) -> None:
+    authorities = {"right": tls.right.cert_pem.bytes(), "wrong": tls.wrong.cert_pem.bytes()}
+    configuration = {**tls_server.configuration, "sslmode": mode, "host": host}
+    if authority:
+        configuration["sslrootcert"] = upload(authorities[authority])
+    failure = failure_of(stub, configuration)
+    assert told in failure
+    assert bool(failure) == bool(told)
+
+
+def test_client_certificate(
+    stub: DestinationConnectorStub, tls_server: OwnServer, tls: Authorities
+) -> None:
+    configuration = {**tls_server.configuration, "sslmode": "require", "user": "certified"}
+    assert "client certificate" in failure_of(stub, configuration)
+    issued = tls.right.issue_cert(common_name="certified")
+    configuration["sslcert"] = upload(issued.cert_chain_pems[0].bytes())
+    configuration["sslkey"] = upload(issued.private_key_pem.bytes())
+    assert failure_of(stub, configuration) == ""
