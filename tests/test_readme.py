@@ -1,44 +1,86 @@
-"""The commands in the README and its like can be run."""
+"""The README's commands, run."""
 
+import os
 import re
 import shlex
+import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from destination_tester.demo import SAMPLE
+from tests.test_server import free_port
+
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "BUILD.md", "benchmarks/README.md")
 
 
-def commands() -> Iterator[tuple[str, str]]:
-    for page in PAGES:
-        for block in re.findall(r"```sh\n(.*?)```", (ROOT / page).read_text(), re.DOTALL):
-            for line in block.splitlines():
-                yield page, line.split("  #")[0].split(" #")[0].strip()
+def commands(page: str) -> Iterator[str]:
+    for block in re.findall(r"```sh\n(.*?)```", (ROOT / page).read_text(), re.DOTALL):
+        for line in block.splitlines():
+            yield re.split(r"\s+#", line)[0].strip()
 
 
-def run(command: list[str]) -> None:
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=60)
+def run(command: str, **environment: str) -> str:
+    done = subprocess.run(
+        shlex.split(command), cwd=ROOT, check=True, timeout=120, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, **environment},
+    )  # fmt: skip
+    return done.stdout
 
 
-@pytest.mark.parametrize(("page", "command"), list(commands()), ids=str)
-def test_command_is_understood(page: str, command: str) -> None:
-    """Make's are planned, programs are asked for their help: what they do is tested elsewhere."""
-    del page
-    words = [word for word in shlex.split(command) if not word.startswith("TEST_POSTGRES_URL=")]
-    match words:
-        case ["make", *arguments]:
-            run(["make", "--dry-run", *arguments])
-        case [".venv/bin/python", "main.py", *options]:
-            run([".venv/bin/python", "main.py", *options, "--version"])
-        case [".venv/bin/python", "-m", module, *_]:
-            run([".venv/bin/python", "-m", module, "--help"])
-        case ["docker", *_] | ["dist/main", *_]:
-            pytest.skip("needs what `make binary` or Docker makes; `make smoke` runs the binary")
+def serve(command: str) -> None:
+    """Run a command that serves until it is interrupted."""
+    with subprocess.Popen(
+        shlex.split(command), cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as serving:
+        assert serving.stdout is not None
+        assert any("listens on port" in line for line in serving.stdout)
+        os.killpg(serving.pid, signal.SIGINT)
+        serving.communicate(timeout=60)
+
+
+@pytest.mark.parametrize("command", list(commands("README.md")))
+def test_readme_commands_do_what_they_say(
+    command: str, postgres_uri: str, server_port: int, tmp_path: Path
+) -> None:
+    match command:
+        case "make test":
+            pytest.skip("this is it")
+        case "make serve":
+            serve(f"make serve PORT={free_port()}")
+        case ".venv/bin/python main.py":
+            serve(f"{command} --port 0")
+        case _ if command.startswith("TEST_POSTGRES_URL="):
+            url, make = command.split(" ", 1)
+            assert url.startswith("TEST_POSTGRES_URL=postgresql://")
+            told = run(f"{make} ARGS=tests/test_tables.py", TEST_POSTGRES_URL=postgres_uri)
+            assert " passed" in told
+        case _ if "destination_tester" in command:
+            inputs = tmp_path / "inputs"
+            shutil.copytree(SAMPLE, inputs)
+            (inputs / "configuration.json").write_text("{}")
+            url = re.sub(r"postgresql://\S+", postgres_uri, command)
+            there = url.replace("DIR", str(inputs)).replace("50052", str(server_port))
+            told = run(f"{there} --disable-operation-delay --schema-name readme_{tmp_path.name}")
+            assert "0 differences" in told
         case _:
-            pytest.fail(f"no test knows how to run {command}")
+            assert command.startswith("make "), command
+            run(command)
+
+
+@pytest.mark.parametrize("command", [c for page in PAGES[1:] for c in commands(page)])
+def test_commands_of_other_pages_are_known(command: str) -> None:
+    """They take long or need Docker: CI runs `make binary` and `make smoke`."""
+    if command.startswith("make "):
+        run(f"make --dry-run {command.removeprefix('make ')}")
+    else:
+        assert command.startswith(
+            ("docker ", "dist/main ", ".venv/bin/python -m destination_tester")
+        )
 
 
 def test_links_lead_somewhere() -> None:

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,9 +38,9 @@ class Running:
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
-        output, _ = self.process.communicate(timeout=30)
-        self.lines += output.splitlines()
-        return self.process.returncode
+        with self.process.stdout or nullcontext() as output:
+            self.lines += (output.read() if output else "").splitlines()
+        return self.process.wait(timeout=30)
 
 
 def start(*arguments: str) -> Running:

