@@ -12,16 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from destination.sdk import common_pb2 as common
-from destination_tester.model import ACTIVE, DELETED, END, START, SYNCED
+from destination_tester.model import DELETED, HISTORY_COLUMNS, START, SYNCED
 
 CONFIGURATION = "configuration.json"
 ID = "_fivetran_id"
 OPERATION_TIME = "op_time"
-HISTORY_COLUMNS = {
-    START: common.UTC_DATETIME,
-    END: common.UTC_DATETIME,
-    ACTIVE: common.BOOLEAN,
-}
 ROW_OPERATIONS = ("upsert", "update", "delete", "soft_delete")
 TRUNCATIONS = ("truncate_before", "soft_truncate_before")
 

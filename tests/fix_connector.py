@@ -1,6 +1,7 @@
 """A connector's server for the session, and a client that calls it as Fivetran does."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -8,24 +9,48 @@ import grpc
 import pytest
 
 from destination.cli import connector
+from destination.configuration import Configuration
 from destination.memory import Budget
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
 from destination.sdk import destination_sdk_pb2_grpc as sdk_grpc
 from destination.server import Server
 from destination.servicer import Servicer
+from destination.warehouse.base import Warehouse
 from destination.warehouse.directory import Directory
 from destination_tester.files import BatchFiles, Row
 
 
-@pytest.fixture(scope="session")
-def server_port(postgres_uri: str) -> Iterator[int]:
-    warehouses = Directory(connector(postgres_uri))
-    server = Server(Servicer(warehouses, Budget()), port=0)
+@contextmanager
+def serving(connect: Callable[[Configuration], Warehouse], budget: Budget) -> Iterator[int]:
+    """Run a connector's server; yields its port."""
+    warehouses = Directory(connect)
+    server = Server(Servicer(warehouses, budget), port=0)
     server.start()
     yield server.port
     server.stop(grace_seconds=5)
     warehouses.close_idle(0)
+
+
+@contextmanager
+def calling(
+    connect: Callable[[Configuration], Warehouse],
+    schema: str,
+    directory: Path,
+    budget: Budget | None = None,
+) -> Iterator["Client"]:
+    """A client of a server of its own."""
+    with (
+        serving(connect, budget or Budget()) as port,
+        grpc.insecure_channel(f"localhost:{port}") as channel,
+    ):
+        yield Client(sdk_grpc.DestinationConnectorStub(channel), schema, BatchFiles(directory))
+
+
+@pytest.fixture(scope="session")
+def server_port(postgres_uri: str) -> Iterator[int]:
+    with serving(connector(postgres_uri), Budget()) as port:
+        yield port
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,8 @@ from destination.server import Server
 from destination.servicer import Servicer
 from destination.warehouse.directory import Directory
 from destination.warehouse.postgres.database import APPLICATION_NAME, POOL_SIZE
-from destination_tester.files import BatchFiles, Row
-from tests.fix_connector import Client, column
+from destination_tester.files import Row
+from tests.fix_connector import Client, calling, column
 from tests.fix_postgres import Database
 
 TABLES = 32
@@ -26,13 +26,8 @@ TABLES = 32
 @pytest.fixture
 def own_client(postgres_uri: str, schema: str, tmp_path: Path) -> Iterator[Client]:
     """A client of a server of the test's own, with a memory budget that makes files wait."""
-    warehouses = Directory(connector(postgres_uri))
-    server = Server(Servicer(warehouses, Budget(256 * MIB)), port=0)
-    server.start()
-    with grpc.insecure_channel(f"localhost:{server.port}") as channel:
-        yield Client(DestinationConnectorStub(channel), schema, BatchFiles(tmp_path))
-    server.stop(grace_seconds=5)
-    warehouses.close_idle(0)
+    with calling(connector(postgres_uri), schema, tmp_path, Budget(256 * MIB)) as client:
+        yield client
 
 
 def table(name: str) -> common.Table:

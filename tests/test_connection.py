@@ -5,20 +5,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import grpc
 import psycopg
 import pytest
 import trustme
 
 from destination.cli import connector
-from destination.memory import Budget
 from destination.sdk import common_pb2 as common
 from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
-from destination.server import Server
-from destination.servicer import Servicer
-from destination.warehouse.directory import Directory
 from destination_tester.files import BatchFiles
-from tests.fix_connector import Client, column
+from tests.fix_connector import Client, calling, column
 from tests.fix_server import PASSWORD, OwnServer
 
 TABLE = common.Table(name="t", columns=[column("id", common.INT, key=True)])
@@ -73,13 +68,8 @@ def test_session_that_may_only_read_is_told(
 
 @pytest.fixture
 def patient(tmp_path: Path, schema: str) -> Iterator[Client]:
-    warehouses = Directory(connector(None))
-    server = Server(Servicer(warehouses, Budget()), port=0)
-    server.start()
-    with grpc.insecure_channel(f"localhost:{server.port}") as channel:
-        yield Client(DestinationConnectorStub(channel), schema, BatchFiles(tmp_path))
-    server.stop(grace_seconds=5)
-    warehouses.close_idle(0)
+    with calling(connector(None), schema, tmp_path) as client:
+        yield client
 
 
 def test_server_that_crashes_and_comes_back(patient: Client, password_server: OwnServer) -> None:

@@ -3,21 +3,17 @@
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import grpc
 import psycopg
 import pytest
 
-from destination.memory import Budget
 from destination.sdk import common_pb2 as common
-from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
-from destination.server import Server
-from destination.servicer import Servicer
-from destination.warehouse.directory import Directory
 from destination.warehouse.postgres.database import PostgresWarehouse, RetryPolicy
-from destination_tester.files import BatchFiles, Row
-from tests.fix_connector import Client, column
+from destination_tester.files import Row
+from tests.fix_connector import Client, calling, column
 from tests.fix_postgres import Database
 from tests.fix_proxy import Proxy
 
@@ -30,13 +26,9 @@ ROWS: list[Row] = [{"id": i, "text": "x" * 100} for i in range(20_000)]
 def proxied(proxy: Proxy, schema: str, tmp_path: Path) -> Iterator[Client]:
     """A client of a connector that reaches PostgreSQL through the proxy."""
     uri = f"postgresql://postgres@/postgres?host={proxy.directory}"
-    warehouses = Directory(lambda _: PostgresWarehouse.from_uri(uri, RetryPolicy(5, 0.5)))
-    server = Server(Servicer(warehouses, Budget()), port=0)
-    server.start()
-    with grpc.insecure_channel(f"localhost:{server.port}") as channel:
-        yield Client(DestinationConnectorStub(channel), schema, BatchFiles(tmp_path))
-    server.stop(grace_seconds=5)
-    warehouses.close_idle(0)
+    connect = partial(PostgresWarehouse.from_uri, uri, RetryPolicy(5, 0.5))
+    with calling(lambda _: connect(), schema, tmp_path) as client:
+        yield client
 
 
 @pytest.mark.parametrize("delivers", [False, True], ids=["commit lost", "answer lost"])
@@ -106,7 +98,7 @@ def test_client_that_gives_up_stops_the_work(
         with pytest.raises((grpc.RpcError, grpc.FutureCancelledError)):
             call.result()
         wait_for_sessions(database, 0)
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 5
     assert database.rows("t") == []
     assert client.write(KEYED, replace=[ROWS[:1]]).success
 

@@ -4,20 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
-import grpc
 import psycopg
 import pytest
 from psycopg import sql
 
-from destination.memory import Budget
 from destination.sdk import common_pb2 as common
-from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
-from destination.server import Server
-from destination.servicer import Servicer
-from destination.warehouse.directory import Directory
 from destination.warehouse.postgres.database import PostgresWarehouse
-from destination_tester.files import BatchFiles
-from tests.fix_connector import Client, column
+from tests.fix_connector import Client, calling, column
 from tests.fix_postgres import Database
 
 TABLE = common.Table(name="t", columns=[column("id", common.INT, key=True), column("text")])
@@ -44,14 +37,8 @@ def role(
     identifier = sql.Identifier(name)
     session_connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(identifier))
     parameters = {**psycopg.conninfo.conninfo_to_dict(postgres_uri), "user": name}
-    warehouses = Directory(lambda _: PostgresWarehouse(dict(parameters)))
-    server = Server(Servicer(warehouses, Budget()), port=0)
-    server.start()
-    with grpc.insecure_channel(f"localhost:{server.port}") as channel:
-        client = Client(DestinationConnectorStub(channel), schema, BatchFiles(tmp_path))
+    with calling(lambda _: PostgresWarehouse(dict(parameters)), schema, tmp_path) as client:
         yield Role(session_connection, name, client)
-    server.stop(grace_seconds=5)
-    warehouses.close_idle(0)
     session_connection.execute(sql.SQL("DROP OWNED BY {} CASCADE").format(identifier))
     session_connection.execute(sql.SQL("DROP ROLE {}").format(identifier))
 

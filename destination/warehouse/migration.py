@@ -59,8 +59,7 @@ def rename_table(session: Session, source: TableName, target: TableName) -> None
 
 def copy_table(session: Session, source: TableName, target: TableName) -> None:
     """Make a table with the columns, types, key and rows of another."""
-    for name in sorted((source, target), key=str):
-        session.lock(name)
+    _lock_both(session, source, target)
     stored = session.get_table(source)
     existing = session.find_table(target)
     if existing is None:
@@ -71,8 +70,7 @@ def copy_table(session: Session, source: TableName, target: TableName) -> None:
 
 def _source_of(session: Session, source: TableName, target: TableName) -> StoredTable | None:
     """The table to rename; None if an earlier run has done so."""
-    for name in sorted((source, target), key=str):
-        session.lock(name)
+    _lock_both(session, source, target)
     stored, existing = session.find_table(source), session.find_table(target)
     if stored is None and existing is None:
         raise RequestError(f"{source} does not exist: re-sync the table")
@@ -200,8 +198,7 @@ def copy_table_to_history_mode(
     session: Session, source: TableName, target: TableName, deleted: str | None
 ) -> None:
     """Make a table in history mode of a table that is not."""
-    for name in sorted((source, target), key=str):
-        session.lock(name)
+    _lock_both(session, source, target)
     stored = session.get_table(source)
     existing = session.find_table(target)
     if existing is None:
@@ -258,6 +255,12 @@ def history_to_soft_delete(session: Session, name: TableName, deleted: str | Non
     history = [column.name for column in HISTORY_COLUMNS]
     wanted = stored.table.with_key(stored.key - {START}).without(*history)
     tables.apply(session, stored, tables.Alteration.between(stored, wanted, drop_columns=True))
+
+
+def _lock_both(session: Session, source: TableName, target: TableName) -> None:
+    """Lock two tables, always in the same order, so that two sessions cannot wait for each other."""
+    for name in sorted((source, target), key=str):
+        session.lock(name)
 
 
 def _locked(session: Session, name: TableName) -> StoredTable:
