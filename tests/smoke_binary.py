@@ -71,6 +71,9 @@ def load(port: int, configuration: dict[str, str], files: BatchFiles, schema: st
 
 def bare_root(directory: Path) -> list[str]:
     """A root directory that holds the binary and the C library it is linked with, nothing else."""
+    chroot = shutil.which("chroot") or "/usr/sbin/chroot"
+    if subprocess.run([chroot, "/", "/bin/true"], check=False, capture_output=True).returncode:
+        raise PermissionError(chroot)
     shutil.copy(BINARY, directory / "main")
     linked = subprocess.run(["ldd", BINARY], capture_output=True, text=True, check=True).stdout
     for path in re.findall(r"(/\S+)", linked):
@@ -86,7 +89,7 @@ def bare_root(directory: Path) -> list[str]:
     (directory / "dev").mkdir()
     for name, minor in {"null": 3, "urandom": 9}.items():
         os.mknod(directory / "dev" / name, stat.S_IFCHR | 0o666, os.makedev(1, minor))
-    return [shutil.which("chroot") or "/usr/sbin/chroot", str(directory), "/main"]
+    return [chroot, str(directory), "/main"]
 
 
 def seconds_to_start() -> float:
@@ -120,7 +123,7 @@ def main() -> int:
             try:
                 command = bare_root(root)
             except PermissionError:
-                print("no bare root directory: this user may not make devices")
+                print("no bare root directory: this user may not make one")
                 return 0
             with running(command) as port:
                 print(f"answers on port {port} from within a bare root directory")
