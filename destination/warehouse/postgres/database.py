@@ -41,6 +41,15 @@ APPLICATION_NAME = "fivetran_destination"
 POOL_SIZE = 8
 POOL_WAIT_SECONDS = 600
 CONNECT_SECONDS = 10
+CONNECTION_PARAMETERS: dict[str, Any] = {
+    "application_name": APPLICATION_NAME,
+    "connect_timeout": CONNECT_SECONDS,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+"""A server that vanished without a word is noticed within a minute, as libpq's parameters."""
 PATIENCE_SECONDS = 8
 """How long somebody in front of the setup form waits."""
 OLDEST_VERSION = 13
@@ -105,11 +114,7 @@ class PostgresWarehouse(Warehouse):
         files: ExitStack | None = None,
         retry: RetryPolicy | None = None,
     ) -> None:
-        self._parameters = {
-            "application_name": APPLICATION_NAME,
-            "connect_timeout": CONNECT_SECONDS,
-            **parameters,
-        }
+        self._parameters = {**CONNECTION_PARAMETERS, **parameters}
         self._files = files or ExitStack()
         self._retry = retry or RetryPolicy()
         self._engine = sa.create_engine(
