@@ -176,6 +176,15 @@ class Session(ABC):
             raise RequestError(f"{name} does not exist: re-sync the table")
         return stored
 
+    def lock_table(self, name: TableName) -> StoredTable:
+        """A table that must exist, locked against other sessions of this project.
+
+        Raises:
+            RequestError: if it does not exist.
+        """
+        self.lock(name)
+        return self.get_table(name)
+
     @abstractmethod
     def find_table(self, name: TableName) -> StoredTable | None:
         """Read a table's description from the catalog; None if the table or its schema is missing."""

@@ -71,8 +71,7 @@ def write_history_batch(
         BatchFileError: if a file cannot be read.
     """
     name = TableName(schema, table.name)
-    session.lock(name)
-    target = session.get_table(name)
+    target = session.lock_table(name)
     key = key_of(target, table)
     require_history_mode(target)
     record = record_key(key)

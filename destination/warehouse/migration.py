@@ -90,7 +90,7 @@ def _copy(session: Session, stored: StoredTable, target: TableName) -> None:
 
 def rename_column(session: Session, name: TableName, source: str, target: str) -> None:
     """Give a column another name."""
-    stored = _locked(session, name)
+    stored = session.lock_table(name)
     column, existing = stored.find(source), stored.find(target)
     if column is None and existing is not None:
         return
@@ -109,7 +109,7 @@ def rename_column(session: Session, name: TableName, source: str, target: str) -
 
 def copy_column(session: Session, name: TableName, source: str, target: str) -> None:
     """Add a column with the type and the values of another."""
-    stored = _locked(session, name)
+    stored = session.lock_table(name)
     column, existing = stored.get(source), stored.find(target)
     if existing is not None:
         if existing.type_name != column.type_name:
@@ -125,13 +125,13 @@ def add_column_with_default_value(
     session: Session, name: TableName, column: Column, default: Constant
 ) -> None:
     """Add a column if it is missing, and fill it in every row."""
-    stored = _with_column(session, _locked(session, name), column)
+    stored = _with_column(session, session.lock_table(name), column)
     _fill(session, stored, column.name, default)
 
 
 def update_column_value(session: Session, name: TableName, column: str, value: Constant) -> None:
     """Set a column in every row."""
-    _fill(session, _locked(session, name), column, value)
+    _fill(session, session.lock_table(name), column, value)
 
 
 def add_column_in_history_mode(
@@ -142,7 +142,7 @@ def add_column_in_history_mode(
     Raises:
         RequestError: if a version that is active starts after that instant.
     """
-    stored = _locked(session, name)
+    stored = session.lock_table(name)
     require_history_mode(stored)
     empty = is_empty(session, stored)
     instant = None if empty else _instant(session, stored, time)
@@ -160,7 +160,7 @@ def drop_column_in_history_mode(
     Raises:
         RequestError: if a version that is active starts after that instant.
     """
-    stored = _locked(session, name)
+    stored = session.lock_table(name)
     require_history_mode(stored)
     holds = stored[column].is_not(None)
     if not is_empty(session, stored):
@@ -210,7 +210,7 @@ def copy_table_to_history_mode(
 
 def soft_delete_to_history(session: Session, name: TableName, deleted: str | None) -> None:
     """Turn each row of a table into the first version of its record."""
-    stored = _locked(session, name)
+    stored = session.lock_table(name)
     if START not in stored.key:
         _to_history(session, stored, deleted)
 
@@ -236,7 +236,7 @@ def _to_history(session: Session, stored: StoredTable, deleted: str | None) -> N
 
 def history_to_soft_delete(session: Session, name: TableName, deleted: str | None) -> None:
     """Keep of each record its last version, marked as deleted unless it is active."""
-    stored = _locked(session, name)
+    stored = session.lock_table(name)
     if stored.find(DELETED) is None:
         tables.add_column(session, stored, Column(DELETED, DataType.BOOLEAN))
         stored = session.get_table(name)
@@ -261,11 +261,6 @@ def _lock_both(session: Session, source: TableName, target: TableName) -> None:
     """Lock two tables, always in the same order, so that two sessions cannot wait for each other."""
     for name in sorted((source, target), key=str):
         session.lock(name)
-
-
-def _locked(session: Session, name: TableName) -> StoredTable:
-    session.lock(name)
-    return session.get_table(name)
 
 
 def _with_column(session: Session, stored: StoredTable, column: Column) -> StoredTable:

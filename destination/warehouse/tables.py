@@ -131,8 +131,7 @@ def alter(session: Session, schema: str, table: Table, *, drop_columns: bool) ->
     """
     name = TableName(schema, table.name)
     _require_distinct_columns(session, name, table)
-    session.lock(name)
-    stored = session.get_table(name)
+    stored = session.lock_table(name)
     alteration = Alteration.between(stored, table, drop_columns=drop_columns)
     apply(session, stored, alteration)
     return alteration
