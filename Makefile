@@ -43,7 +43,7 @@ lock: setup ## resolve pyproject.toml's dependencies into requirements.lock, and
 	$(COMPILE) --extra embedded --extra dev --upgrade -o requirements.lock
 	$(COMPILE) --constraints requirements.lock -o requirements.txt
 
-binary: $(GENERATED) ## dist/main, as Fivetran's pipeline makes it: build.sh, then PyInstaller
+binary: ## dist/main, as Fivetran's pipeline makes it: build.sh, then PyInstaller
 	test -x build/venv/bin/python || $(PYTHON) -m venv build/venv
 	build/venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	build/venv/bin/python -m pip install --quiet --disable-pip-version-check \

@@ -1,76 +1,175 @@
-"""A proxy before PostgreSQL's Unix socket, which can cut a connection where a test wants it."""
+"""A proxy before PostgreSQL, which gets in the way of its connections where a test wants it."""
 
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from urllib.parse import parse_qs, urlsplit
+from dataclasses import dataclass
+from typing import Any, Literal
 
+import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-SOCKET_NAME = ".s.PGSQL.5432"
+HOST = "127.0.0.1"
 PIECE = 1 << 16
+
+Sender = Literal["client", "server"]
+
+
+@dataclass(frozen=True)
+class Trap:
+    """Where a connection is cut, or something else happens, once.
+
+    Args:
+        sender: whose bytes are counted and looked at.
+        at: bytes that must be among those sent.
+        after: how many bytes must have been passed on since the trap was set; those pass.
+        delivers: whether the bytes that spring the trap are passed on.
+        then: what happens instead of the cut.
+    """
+
+    sender: Sender = "client"
+    at: bytes = b""
+    after: int = 0
+    delivers: bool = False
+    then: Callable[[], object] | None = None
 
 
 class Proxy:
-    """Passes bytes on, both ways.
+    """Passes bytes on, both ways, between TCP clients and a server.
 
-    `cut_at` cuts the connection when the client has sent these bytes; `answer` tells whether the
-    server still gets them, and has them answered, before.
+    Args:
+        parameters: libpq's parameters of the server: host (a name or a directory) and port.
     """
 
-    def __init__(self, directory: Path, server: str) -> None:
-        self.directory = directory
-        self._server = server
-        self._cut_at: bytes | None = None
-        self._delivers = False
-        self.cuts = 0
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(directory / SOCKET_NAME))
-        self._listener.listen()
-        threading.Thread(target=self._accept, daemon=True).start()
+    def __init__(self, parameters: dict[str, Any]) -> None:
+        self._parameters = parameters
+        self._trap: Trap | None = None
+        self.passed = 0
+        """How many bytes the sender of the trap has sent since it was set."""
+        self._lock = threading.Lock()
+        self._flowing = threading.Event()
+        self._flowing.set()
+        self._connections: set[socket.socket] = set()
+        self.bytes_per_second: float | None = None
+        self.sprung = 0
+        """How many traps were sprung."""
+        self.port = 0
+        self.accept()
 
-    def cut_once(self, at: bytes, *, delivers: bool) -> None:
-        """Cut the next connection on which these bytes pass, and none after it."""
-        self._cut_at, self._delivers = at, delivers
+    @property
+    def conninfo(self) -> str:
+        """How to connect to the server through the proxy."""
+        return make_conninfo(**{**self._parameters, "host": HOST, "port": self.port})
+
+    def set_trap(self, trap: Trap) -> None:
+        """Have something happen once, to one of the connections."""
+        with self._lock:
+            self._trap, self.passed = trap, 0
+
+    def cut_once(self, at: bytes, *, delivers: bool = False) -> None:
+        """Cut the next connection on which a client sends these bytes, and none after it."""
+        self.set_trap(Trap(at=at, delivers=delivers))
+
+    def stall(self) -> None:
+        """Keep the connections, but pass nothing on."""
+        self._flowing.clear()
+
+    def resume(self) -> None:
+        """Pass on again."""
+        self._flowing.set()
+
+    def refuse(self) -> None:
+        """Refuse connections from now on, and cut those that there are."""
+        _shut_down(self._listener)
+        self._listener.close()
+        self.cut()
+
+    def accept(self) -> None:
+        """Accept connections, on the same port as before."""
+        self._listener = socket.socket()
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._listener.bind((HOST, self.port))
+        self._listener.listen()
+        self.port = int(self._listener.getsockname()[1])
+        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+
+    def cut(self) -> None:
+        """Cut all connections."""
+        with self._lock:
+            connections = list(self._connections)
+        for connection in connections:
+            _shut_down(connection)
 
     def close(self) -> None:
-        self._listener.close()
+        self.resume()
+        self.refuse()
 
-    def _accept(self) -> None:
+    def _accept(self, listener: socket.socket) -> None:
         with suppress(OSError):
             while True:
-                client, _ = self._listener.accept()
-                server = socket.socket(socket.AF_UNIX)
-                server.connect(self._server)
-                for pair in ((client, server, True), (server, client, False)):
+                client, _ = listener.accept()
+                try:
+                    server = self._connect()
+                except OSError:
+                    client.close()
+                    continue
+                with self._lock:
+                    self._connections |= {client, server}
+                for pair in ((client, server, "client"), (server, client, "server")):
                     threading.Thread(target=self._pass_on, args=pair, daemon=True).start()
 
-    def _pass_on(self, source: socket.socket, target: socket.socket, from_client: bool) -> None:  # noqa: FBT001
+    def _connect(self) -> socket.socket:
+        host, port = self._parameters["host"], int(self._parameters.get("port", 5432))
+        if not host.startswith("/"):
+            return socket.create_connection((host, port))
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(f"{host}/.s.PGSQL.{port}")
+        return server
+
+    def _pass_on(self, source: socket.socket, target: socket.socket, sender: Sender) -> None:
         with source, suppress(OSError):
             while data := source.recv(PIECE):
-                if from_client and self._cut_at is not None and self._cut_at in data:
-                    self._cut(source, target, data)
+                self._flowing.wait()
+                if self.bytes_per_second is not None:
+                    time.sleep(len(data) / self.bytes_per_second)
+                allowed, trap = self._sprung(sender, data)
+                target.sendall(data[:allowed])
+                if trap is None:
+                    continue
+                if trap.then is None:
                     break
-                target.sendall(data)
-            target.shutdown(socket.SHUT_RDWR)
+                trap.then()
+                target.sendall(data[allowed:])
+        _shut_down(target)
+        with self._lock:
+            self._connections.discard(source)
 
-    def _cut(self, client: socket.socket, server: socket.socket, data: bytes) -> None:
-        self._cut_at = None
-        self.cuts += 1
-        client.shutdown(socket.SHUT_RDWR)
-        if self._delivers:
-            server.sendall(data)
+    def _sprung(self, sender: Sender, data: bytes) -> tuple[int, Trap | None]:
+        """How many of the bytes pass, and the trap that they spring."""
+        with self._lock:
+            trap = self._trap
+            if trap is None or trap.sender != sender:
+                return len(data), None
+            before, self.passed = self.passed, self.passed + len(data)
+            if self.passed < trap.after or trap.at not in data:
+                return len(data), None
+            self._trap = None
+            self.sprung += 1
+            return len(data) if trap.delivers else max(trap.after - before, 0), trap
+
+
+def _shut_down(connection: socket.socket) -> None:
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 @pytest.fixture
 def proxy(postgres_uri: str) -> Iterator[Proxy]:
-    (server,) = parse_qs(urlsplit(postgres_uri).query).get("host", [""])
-    if not server.startswith("/"):
-        pytest.skip("the PostgreSQL of TEST_POSTGRES_URL has no Unix socket here")
-    with TemporaryDirectory(prefix="proxy-") as directory:
-        opened = Proxy(Path(directory), f"{server}/{SOCKET_NAME}")
-        yield opened
-        opened.close()
+    opened = Proxy(conninfo_to_dict(postgres_uri))
+    with psycopg.connect(opened.conninfo):
+        pass
+    yield opened
+    opened.close()

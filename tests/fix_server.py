@@ -92,10 +92,10 @@ class OwnServer:
         raise AssertionError((self.directory / "log").read_text()[-1000:])
 
     def _run(self, program: str, *arguments: str, check: bool = True) -> None:
-        subprocess.run(
-            [self._binaries / program, *arguments],
-            user=self._user, cwd="/", check=check, stdout=subprocess.DEVNULL,
-        )  # fmt: skip
+        """Run a program as the server's user; `subprocess` itself would have to fork all threads."""
+        as_user = ["runuser", "-u", self._user, "--"] if self._user else []
+        command = [*as_user, str(self._binaries / program), *arguments]
+        subprocess.run(command, cwd="/", check=check, stdout=subprocess.DEVNULL)
 
     @staticmethod
     def _unprivileged() -> str | None:

@@ -1,8 +1,12 @@
 """Connections that break, sessions in the way, clients that give up: rows land once or not at all."""
 
+import random
+import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -11,11 +15,17 @@ import psycopg
 import pytest
 
 from destination.sdk import common_pb2 as common
-from destination.warehouse.postgres.database import PostgresWarehouse, RetryPolicy
+from destination.servicer import Servicer
+from destination.warehouse.postgres import session
+from destination.warehouse.postgres.database import (
+    PostgresWarehouse,
+    RetryPolicy,
+)
 from destination_tester.files import Row
 from tests.fix_connector import Client, calling, column
 from tests.fix_postgres import Database
-from tests.fix_proxy import Proxy
+from tests.fix_proxy import Proxy, Sender, Trap
+from tests.waiting import wait_until
 
 KEYED = common.Table(name="t", columns=[column("id", common.LONG, key=True), column("text")])
 KEYLESS = common.Table(name="t", columns=[column("id", common.LONG), column("text")])
@@ -25,10 +35,14 @@ ROWS: list[Row] = [{"id": i, "text": "x" * 100} for i in range(20_000)]
 @pytest.fixture
 def proxied(proxy: Proxy, schema: str, tmp_path: Path) -> Iterator[Client]:
     """A client of a connector that reaches PostgreSQL through the proxy."""
-    uri = f"postgresql://postgres@/postgres?host={proxy.directory}"
-    connect = partial(PostgresWarehouse.from_uri, uri, RetryPolicy(5, 0.5))
+    connect = partial(PostgresWarehouse.from_uri, proxy.conninfo, RetryPolicy(5, 0.5))
     with calling(lambda _: connect(), schema, tmp_path) as client:
         yield client
+
+
+def has_rows_once(database: Database) -> bool:
+    found = database.execute("SELECT count(*), count(DISTINCT id) FROM {schema}.t")
+    return found == [(len(ROWS), len(ROWS))]
 
 
 @pytest.mark.parametrize("delivers", [False, True], ids=["commit lost", "answer lost"])
@@ -40,8 +54,8 @@ def test_commit_without_an_answer_is_applied_once(
     proxy.cut_once(b"COMMIT", delivers=delivers)
     answer = proxied.write(table, replace=[ROWS])
     assert answer.success, answer
-    assert proxy.cuts == 1
-    assert database.execute("SELECT count(*) FROM {schema}.t") == [(len(ROWS),)]
+    assert proxy.sprung == 1
+    assert has_rows_once(database)
 
 
 @pytest.mark.parametrize("at", [b"pg_advisory", b"COPY", b"x" * 90, b"set_config"])
@@ -49,22 +63,146 @@ def test_connection_cut_before_the_commit_is_retried(
     proxied: Client, proxy: Proxy, database: Database, at: bytes
 ) -> None:
     assert proxied.create(KEYLESS).success
-    proxy.cut_once(at, delivers=False)
+    proxy.cut_once(at)
     answer = proxied.write(KEYLESS, replace=[ROWS])
     assert answer.success, answer
-    assert proxy.cuts == 1
-    assert database.execute("SELECT count(*) FROM {schema}.t") == [(len(ROWS),)]
+    assert proxy.sprung == 1
+    assert has_rows_once(database)
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("sender", ["client", "server"])
+def test_connection_cut_at_any_byte(
+    proxied: Client, proxy: Proxy, database: Database, sender: Sender, seed: int
+) -> None:
+    """First rows that are new, then the same again, which are merged."""
+    place = random.Random(seed)
+    other = common.Table(name="u", columns=KEYED.columns)
+    assert proxied.create(KEYED).success
+    assert proxied.create(other).success
+    for cuts in (1, 2):
+        proxy.set_trap(Trap(sender, after=sys.maxsize))
+        assert proxied.write(other, replace=[ROWS]).success
+        proxy.set_trap(Trap(sender, after=place.randrange(proxy.passed - 100)))
+        answer = proxied.write(KEYED, replace=[ROWS])
+        assert answer.success, answer
+        assert proxy.sprung == cuts
+        assert has_rows_once(database)
+
+
+def test_server_that_refuses_for_twenty_seconds(
+    proxy: Proxy, schema: str, tmp_path: Path, database: Database
+) -> None:
+    connect = partial(PostgresWarehouse.from_uri, proxy.conninfo)
+    with calling(lambda _: connect(), schema, tmp_path) as client:
+        assert client.create(KEYLESS).success
+        proxy.refuse()
+        accepting = threading.Timer(20, proxy.accept)
+        accepting.start()
+        answer = client.write(KEYLESS, replace=[ROWS])
+        assert answer.success, answer
+    assert not accepting.is_alive()
+    assert has_rows_once(database)
 
 
 def test_server_that_stays_away_is_a_task_that_says_for_how_long(
-    proxied: Client, proxy: Proxy
+    proxied: Client, proxy: Proxy, database: Database
 ) -> None:
     assert proxied.create(KEYED).success
-    proxy.close()
-    (proxy.directory / ".s.PGSQL.5432").unlink()
-    proxy.cut_once(b"SELECT", delivers=False)
+    proxy.refuse()
     answer = proxied.write(KEYED, replace=[ROWS[:1]])
+    assert "refused" in answer.task.message
     assert "tried for" in answer.task.message
+    assert database.rows("t") == []
+
+
+def test_slow_line_is_waited_for(proxied: Client, proxy: Proxy, database: Database) -> None:
+    assert proxied.create(KEYED).success
+    proxy.bytes_per_second = 2_000_000
+    assert proxied.write(KEYED, replace=[ROWS]).success
+    assert has_rows_once(database)
+
+
+def test_line_that_stalls_is_waited_for(proxied: Client, proxy: Proxy, database: Database) -> None:
+    assert proxied.create(KEYED).success
+    proxy.set_trap(Trap(at=b"x" * 90, then=proxy.stall))
+    resuming = threading.Timer(2, proxy.resume)
+    resuming.start()
+    assert proxied.write(KEYED, replace=[ROWS]).success
+    assert not resuming.is_alive()
+    assert has_rows_once(database)
+
+
+def test_client_that_gives_up_on_a_line_that_stalls(
+    proxied: Client, proxy: Proxy, database: Database
+) -> None:
+    """Its cancellation does not reach the server either, so the connector hangs up."""
+    assert proxied.create(KEYED).success
+    proxy.set_trap(Trap(at=b"x" * 90, then=proxy.stall))
+    path = proxied.files.write("batch", KEYED.columns, ROWS)
+    with pytest.raises(grpc.RpcError):
+        proxied.stub.WriteBatch(proxied.request(KEYED, replace_files=[path]), timeout=1)
+    wait_until(lambda: calls_under_way() == 0)
+    proxy.resume()
+    assert database.rows("t") == []
+    assert proxied.write(KEYED, replace=[ROWS]).success
+    assert has_rows_once(database)
+
+
+def test_deadlock_with_another_session_is_retried(
+    client: Client, database: Database, postgres_uri: str
+) -> None:
+    """The other session waits for long before it looks for deadlocks, so that ours is ended."""
+    assert client.create(KEYED).success
+    assert client.write(KEYED, replace=[ROWS]).success
+    one_row = f'UPDATE "{database.schema}".t SET text = %s WHERE id = %s'
+    changed: list[Row] = [{"id": row["id"], "text": "y"} for row in ROWS]
+    with psycopg.connect(postgres_uri) as other:
+        other.execute("SET deadlock_timeout TO '1min'")
+        other.execute(one_row, ("other", ROWS[-1]["id"]))
+        with ThreadPoolExecutor(1) as calls:
+            writing = calls.submit(client.write, KEYED, replace=[changed])
+            wait_for_sessions(database, 1, of_rows=True)
+            other.execute(one_row, ("other", ROWS[0]["id"]))
+            other.commit()
+            answer = writing.result()
+    assert answer.success, answer
+    assert database.execute("SELECT DISTINCT text FROM {schema}.t") == [("y",)]
+
+
+@pytest.mark.parametrize("table", [KEYED, KEYLESS], ids=["keyed", "keyless"])
+def test_report_that_locks_the_table(
+    proxied: Client,
+    database: Database,
+    postgres_uri: str,
+    monkeypatch: pytest.MonkeyPatch,
+    table: common.Table,
+) -> None:
+    """A task in the end, and nothing applied; the same batch succeeds when the report is done."""
+    monkeypatch.setattr(session, "LOCK_TIMEOUT", "1s")
+    assert proxied.create(table).success
+    with psycopg.connect(postgres_uri) as report:
+        report.execute(f'LOCK TABLE "{database.schema}".t IN ACCESS EXCLUSIVE MODE')
+        answer = proxied.write(table, replace=[ROWS])
+        assert "another session holds a lock on the table" in answer.task.message
+    assert database.rows("t") == []
+    assert proxied.write(table, replace=[ROWS]).success
+    assert has_rows_once(database)
+
+
+def test_statement_cancelled_by_an_administrator(
+    client: Client, database: Database, postgres_uri: str
+) -> None:
+    assert client.create(KEYED).success
+    with psycopg.connect(postgres_uri) as report, ThreadPoolExecutor(1) as calls:
+        report.execute(f'LOCK TABLE "{database.schema}".t IN ACCESS EXCLUSIVE MODE')
+        writing = calls.submit(client.write, KEYED, replace=[ROWS])
+        (waiting,) = wait_for_sessions(database, 1)
+        database.execute(f"SELECT pg_cancel_backend({waiting})")
+        answer = writing.result()
+    assert "statement_timeout" in answer.task.message
+    assert database.rows("t") == []
+    assert client.write(KEYED, replace=[ROWS]).success
 
 
 def test_session_ended_by_an_administrator_is_retried(
@@ -103,12 +241,23 @@ def test_client_that_gives_up_stops_the_work(
     assert client.write(KEYED, replace=[ROWS[:1]]).success
 
 
-def wait_for_sessions(database: Database, count: int) -> list[int]:
+def calls_under_way() -> int:
+    """How many threads of this process answer a call."""
+    stacks = (traceback.walk_stack(frame) for frame in sys._current_frames().values())  # noqa: SLF001
+    return sum(any(frame.f_code is Servicer.WriteBatch.__code__ for frame, _ in s) for s in stacks)
+
+
+def wait_for_sessions(database: Database, count: int, *, of_rows: bool = False) -> list[int]:
     """Wait until so many of the connector's sessions wait for a lock on the test's table."""
-    query = f"SELECT pid FROM pg_locks WHERE NOT granted AND relation = '\"{database.schema}\".t'::regclass"
-    for _ in range(200):
-        waiting = [pid for (pid,) in database.connection.execute(query)]
-        if len(waiting) == count:
-            return waiting
-        time.sleep(0.05)
-    raise AssertionError(f"{len(waiting)} sessions wait")
+    waiting_for = "locktype = 'transactionid'"
+    if not of_rows:
+        waiting_for = f"relation = '\"{database.schema}\".t'::regclass"
+    query = f"SELECT pid FROM pg_locks WHERE NOT granted AND {waiting_for}"
+    waiting: list[int] = []
+
+    def as_many() -> bool:
+        waiting[:] = [pid for (pid,) in database.connection.execute(query)]
+        return len(waiting) == count
+
+    wait_until(as_many)
+    return waiting

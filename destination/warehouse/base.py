@@ -121,9 +121,15 @@ class StoredTable:
 
 
 class Session(ABC):
-    """One transaction in a warehouse."""
+    """One transaction in a warehouse.
+
+    Attributes:
+        appended_to: a table without a key to which rows were appended, which the same work done
+            again would append once more; all other work may be done twice.
+    """
 
     capabilities: Capabilities
+    appended_to: sa.Table | None = None
 
     def __init__(self, connection: sa.Connection, cancellation: Cancellation) -> None:
         self.connection = connection

@@ -87,6 +87,8 @@ def replace(
         How many rows they held.
     """
     count = 0
+    if not key:
+        session.appended_to = target.clause
     remaining = list(sources)
     straight = bool(sources) and (not key or is_empty(session, target))
     while straight and remaining:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
+import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 from uuid import uuid4
@@ -28,9 +30,9 @@ from destination.errors import UnreachableError, WarehouseError
 from destination.schema import Column, DataType, Table
 from destination.warehouse import tables
 from destination.warehouse.base import Session, Warehouse
-from destination.warehouse.ddl import NamedType
 from destination.warehouse.postgres import certificates
 from destination.warehouse.postgres.errors import explain, is_connection_lost, is_transient
+from destination.warehouse.postgres.outcome import COMMITTED, IN_PROGRESS, Transaction
 from destination.warehouse.postgres.session import PostgresSession
 
 logger = logging.getLogger(__name__)
@@ -41,6 +43,7 @@ APPLICATION_NAME = "fivetran_destination"
 POOL_SIZE = 8
 POOL_WAIT_SECONDS = 600
 CONNECT_SECONDS = 10
+INTERRUPT_SECONDS = 3
 CONNECTION_PARAMETERS: dict[str, Any] = {
     "application_name": APPLICATION_NAME,
     "connect_timeout": CONNECT_SECONDS,
@@ -55,14 +58,9 @@ PATIENCE_SECONDS = 8
 OLDEST_VERSION = 13
 OLDEST_VERSION_NUMBER = OLDEST_VERSION * 10_000
 
-ACTIVITY = sa.table(
-    "pg_stat_activity", sa.column("pid"), sa.column("backend_xid"), schema="pg_catalog"
-)
-
 SESSION_SETTINGS = {
     "TimeZone": "UTC",
     "standard_conforming_strings": "on",
-    "lock_timeout": "30s",
     "work_mem": "64MB",
     "random_page_cost": "1.1",
 }
@@ -233,7 +231,7 @@ class PostgresWarehouse(Warehouse):
 
     def _read(self, work: Callable[[Session], Result], cancellation: Cancellation) -> Result:
         with self._engine.connect() as connection, _interruptible(connection, cancellation):
-            _prepare(connection)
+            Transaction.begun(connection, SESSION_SETTINGS, writing=False)
             return work(PostgresSession(connection, cancellation))
 
     def _attempt(
@@ -241,36 +239,31 @@ class PostgresWarehouse(Warehouse):
     ) -> Result:
         with self._engine.connect() as connection:
             with _interruptible(connection, cancellation):
-                transaction = _prepare(connection, writing=True)
-                result = work(PostgresSession(connection, cancellation))
+                transaction = Transaction.begun(connection, SESSION_SETTINGS, writing=True)
+                session = PostgresSession(connection, cancellation)
+                result = work(session)
                 cancellation.check()
             try:
                 connection.commit()
             except DBAPIError as error:
-                if not is_connection_lost(error) or not self._was_committed(subject, transaction):
+                if not is_connection_lost(error) or not self._was_committed(
+                    subject, transaction, session.appended_to
+                ):
                     raise
             return result
 
-    def _was_committed(self, subject: str, transaction: str) -> bool:
-        """Find out what became of a transaction whose commit was not answered.
-
-        A server that has not noticed that the connection is lost has its session ended.
-        """
+    def _was_committed(
+        self, subject: str, transaction: Transaction, appended_to: sa.Table | None
+    ) -> bool:
+        """Find out what became of a transaction whose commit was not answered."""
         cancellation = Cancellation()
-        xid = sa.cast(sa.literal(transaction), NamedType("xid8"))
-        ending = sa.select(sa.func.pg_terminate_backend(ACTIVITY.c.pid)).where(
-            ACTIVITY.c.backend_xid == sa.cast(xid, NamedType("xid"))
-        )
 
-        def status(session: Session) -> str | None:
-            answer: str | None = session.scalar(sa.select(sa.func.pg_xact_status(xid)))
-            if answer == "in progress":
-                session.scalar(ending)
-            return answer
+        def outcome(session: Session) -> str:
+            return transaction.outcome(session, appended_to)
 
         retrying = self._retry.retrying(subject, cancellation)
         until = time.monotonic() + self._retry.seconds
-        while (answer := retrying(self._read, status, cancellation)) == "in progress":
+        while (answer := retrying(self._read, outcome, cancellation)) == IN_PROGRESS:
             if time.monotonic() > until:
                 raise UnreachableError(
                     f"{subject}: the connection was lost while the rows were committed, and whether "
@@ -278,23 +271,24 @@ class PostgresWarehouse(Warehouse):
                 )
             time.sleep(0.1)
         logger.warning("%s: the answer to a commit was lost; it is %s", subject, answer)
-        return bool(answer == "committed")
+        return bool(answer == COMMITTED)
 
 
 @contextmanager
 def _interruptible(connection: sa.Connection, cancellation: Cancellation) -> Iterator[None]:
     """Have the server stop the statement that runs on a connection if the work is given up."""
     driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
-    with cancellation.interrupting(lambda: driver.cancel_safe(timeout=CONNECT_SECONDS)):
+    with cancellation.interrupting(lambda: _interrupt(driver)):
         yield
 
 
-def _prepare(connection: sa.Connection, *, writing: bool = False) -> str:
-    """Begin a transaction with the session's settings.
-
-    Returns:
-        The transaction's number if it is for writing.
-    """
-    settings = [sa.func.set_config(name, value, True) for name, value in SESSION_SETTINGS.items()]
-    number = sa.func.pg_current_xact_id() if writing else sa.literal("0")
-    return str(connection.scalar(sa.select(sa.cast(number, sa.Text), *settings)))
+def _interrupt(driver: psycopg.Connection[Any]) -> None:
+    """Have the server stop a connection's statement; where that does not get through, hang up."""
+    try:
+        driver.cancel_safe(timeout=INTERRUPT_SECONDS)
+    except psycopg.Error:
+        with (
+            suppress(OSError, psycopg.Error),
+            socket.socket(fileno=os.dup(driver.fileno())) as line,
+        ):
+            line.shutdown(socket.SHUT_RDWR)

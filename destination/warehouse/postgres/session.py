@@ -23,6 +23,9 @@ from destination.warehouse.naming import comment_for
 from destination.warehouse.postgres import catalog, types
 from destination.warehouse.postgres.errors import explain_copy, is_duplicate_key
 
+LOCK_TIMEOUT = "30s"
+"""How long a statement waits for a report, say, that holds a lock on the table."""
+
 CAPABILITIES = Capabilities(
     name_bytes=63,
     reserved_schemas=frozenset({"information_schema"}),
@@ -66,8 +69,11 @@ class PostgresSession(Session):
         self._lock(f"table {self.schema(name.schema)}\0{self.name(name.table)}")
 
     def _lock(self, what: str) -> None:
+        """Wait for other sessions of this project as long as it takes; for others from then on."""
         number = int.from_bytes(hashlib.sha256(what.encode()).digest()[:8], signed=True)
-        self.connection.execute(sa.select(sa.func.pg_advisory_xact_lock(number)))
+        waits = [sa.func.set_config("lock_timeout", limit, True) for limit in ("0", LOCK_TIMEOUT)]
+        locking = sa.func.pg_advisory_xact_lock(number)
+        self.connection.execute(sa.select(waits[0], locking, waits[1]))
 
     def type_name(self, column: Column) -> str:
         return types.type_name(column)
