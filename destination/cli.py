@@ -7,11 +7,12 @@ import logging
 import os
 import resource
 import signal
+import socket
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from select import select
 
 from destination import __version__, logs
 from destination.configuration import EMBEDDED, Configuration
@@ -80,12 +81,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.health:
         return 0 if is_serving(options.port) else 1
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
     try:
         with ExitStack() as resources:
-            _serve(options, stopping, resources)
+            _serve(options, _stop_signals(resources), resources)
     except ConnectorError as error:
         logger.critical("%s", error)
         return 1
@@ -93,7 +91,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _serve(options: argparse.Namespace, stopping: threading.Event, resources: ExitStack) -> None:
+def _stop_signals(resources: ExitStack) -> socket.socket:
+    """What can be read from once SIGTERM or SIGINT has come.
+
+    An event would not do: Python sets it in the main thread, which the signal does not wake when
+    the system hands it to another.
+    """
+    reading, writing = socket.socketpair()
+    for end in (reading, writing):
+        end.setblocking(False)
+        resources.enter_context(end)
+    resources.callback(signal.set_wakeup_fd, signal.set_wakeup_fd(writing.fileno()))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    return reading
+
+
+def _serve(options: argparse.Namespace, stopping: socket.socket, resources: ExitStack) -> None:
     uri = resources.enter_context(embedded_postgres(options.embedded)) if options.embedded else None
     warehouses = Directory(connector(uri))
     resources.callback(warehouses.close_idle, 0)
@@ -106,7 +120,7 @@ def _serve(options: argparse.Namespace, stopping: threading.Event, resources: Ex
     logger.info("%s", _greeting(server.port))
     if uri is not None:
         logger.info("connect to the embedded PostgreSQL with: %s '%s'", psql_path(), uri)
-    while not stopping.wait(IDLE_CHECK_SECONDS):
+    while not select([stopping], [], [], IDLE_CHECK_SECONDS)[0]:
         warehouses.close_idle()
     logger.info("stopping: calls under way have %d s to end", GRACE_SECONDS)
     server.stop(GRACE_SECONDS)

@@ -1,6 +1,7 @@
 """Fixtures for all tests."""
 
 pytest_plugins = [
+    "tests.fix_secrets",
     "tests.fix_postgres",
     "tests.fix_connector",
     "tests.fix_files",

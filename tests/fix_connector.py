@@ -19,6 +19,7 @@ from destination.servicer import Servicer
 from destination.warehouse.base import Warehouse
 from destination.warehouse.directory import Directory
 from destination_tester.files import BatchFiles, Row
+from tests.fix_secrets import WATCH
 
 
 @contextmanager
@@ -33,6 +34,13 @@ def serving(connect: Callable[[Configuration], Warehouse], budget: Budget) -> It
 
 
 @contextmanager
+def reaching(port: int) -> Iterator[sdk_grpc.DestinationConnectorStub]:
+    """A stub of the server on a port, whose answers are watched."""
+    with grpc.insecure_channel(f"localhost:{port}") as channel:
+        yield sdk_grpc.DestinationConnectorStub(grpc.intercept_channel(channel, WATCH))
+
+
+@contextmanager
 def calling(
     connect: Callable[[Configuration], Warehouse],
     schema: str,
@@ -40,11 +48,8 @@ def calling(
     budget: Budget | None = None,
 ) -> Iterator["Client"]:
     """A client of a server of its own."""
-    with (
-        serving(connect, budget or Budget()) as port,
-        grpc.insecure_channel(f"localhost:{port}") as channel,
-    ):
-        yield Client(sdk_grpc.DestinationConnectorStub(channel), schema, BatchFiles(directory))
+    with serving(connect, budget or Budget()) as port, reaching(port) as stub:
+        yield Client(stub, schema, BatchFiles(directory))
 
 
 @pytest.fixture(scope="session")
@@ -55,8 +60,8 @@ def server_port(postgres_uri: str) -> Iterator[int]:
 
 @pytest.fixture(scope="session")
 def stub(server_port: int) -> Iterator[sdk_grpc.DestinationConnectorStub]:
-    with grpc.insecure_channel(f"localhost:{server_port}") as channel:
-        yield sdk_grpc.DestinationConnectorStub(channel)
+    with reaching(server_port) as stub:
+        yield stub
 
 
 def column(

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from destination.sdk import common_pb2 as common
 from destination_tester.files import NULL_STRING, UNMODIFIED_STRING
 from destination_tester.notation import UNMODIFIED, Cell
+from tests.fix_secrets import MARK
 
 NASTY_TEXTS = (
     "",
@@ -38,6 +39,7 @@ NASTY_TEXTS = (
     UNMODIFIED_STRING + " ",
     "ﷺ" * 30,
     "x" * 300,
+    MARK,
 )
 NASTY_NAMES = (
     "select",

@@ -1,5 +1,6 @@
 """Roles with few privileges: what is missing is named, with the statement that gives it."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -8,21 +9,28 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from destination.memory import Budget
 from destination.sdk import common_pb2 as common
 from destination.warehouse.postgres.database import PostgresWarehouse
-from tests.fix_connector import Client, calling, column
+from destination_tester import demo
+from destination_tester.__main__ import main
+from destination_tester.files import BatchFiles
+from tests.fix_connector import Client, column, reaching, serving
 from tests.fix_postgres import Database
 
 TABLE = common.Table(name="t", columns=[column("id", common.INT, key=True), column("text")])
 
 
 class Role:
-    """A role that may log in, and a client of a connector that does so as it."""
+    """A role that may log in, and a client of a connector, on a port, that does so as it."""
 
-    def __init__(self, connection: psycopg.Connection, name: str, client: Client) -> None:
+    def __init__(
+        self, connection: psycopg.Connection, name: str, client: Client, port: int
+    ) -> None:
         self._connection = connection
         self.name = name
         self.client = client
+        self.port = port
 
     def grant(self, statement: str, *names: str) -> None:
         identifiers = [sql.Identifier(each) for each in (*names, self.name)]
@@ -37,8 +45,12 @@ def role(
     identifier = sql.Identifier(name)
     session_connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(identifier))
     parameters = {**psycopg.conninfo.conninfo_to_dict(postgres_uri), "user": name}
-    with calling(lambda _: PostgresWarehouse(dict(parameters)), schema, tmp_path) as client:
-        yield Role(session_connection, name, client)
+    with (
+        serving(lambda _: PostgresWarehouse(dict(parameters)), Budget()) as port,
+        reaching(port) as stub,
+    ):
+        client = Client(stub, schema, BatchFiles(tmp_path))
+        yield Role(session_connection, name, client, port)
     session_connection.execute(sql.SQL("DROP OWNED BY {} CASCADE").format(identifier))
     session_connection.execute(sql.SQL("DROP ROLE {}").format(identifier))
 
@@ -59,19 +71,26 @@ def test_role_that_may_not_create_schemas(
     assert role.client.create(TABLE).success
 
 
+@pytest.mark.parametrize("file_type", ["CSV", "PARQUET"])
 def test_minimal_grants_suffice_for_everything(
-    role: Role, session_connection: psycopg.Connection, database: Database
+    role: Role,
+    session_connection: psycopg.Connection,
+    postgres_uri: str,
+    tmp_path: Path,
+    file_type: str,
 ) -> None:
+    """The tester plays its inputs, which hold every kind of call, and compares the tables."""
     role.grant(
         "GRANT CONNECT, CREATE, TEMPORARY ON DATABASE {} TO {}", session_connection.info.dbname
     )
-    assert role.client.create(TABLE).success
-    for _ in range(2):
-        assert role.client.write(TABLE, replace=[[{"id": 1, "text": "a"}]]).success
-    assert role.client.write(TABLE, update=[[{"id": 1, "text": "b"}]]).success
-    wider = common.Table(name="t", columns=[*TABLE.columns, column("more")])
-    assert role.client.alter(wider).success
-    assert database.rows("t") == [(1, "b", None)]
+    for test in ("connection", "permissions", "version"):
+        assert not fails(role, test)
+    inputs = tmp_path / "inputs"
+    shutil.copytree(demo.SAMPLE, inputs)
+    (inputs / "configuration.json").write_text("{}")
+    where = ("--port", str(role.port), "--schema-name", role.client.schema)
+    verifying = ("--verify", postgres_uri, "--disable-operation-delay")
+    assert main([str(inputs), *where, *verifying, "--batch-file-type", file_type]) == 0
 
 
 def test_role_that_uses_the_schema_and_tables_of_another(role: Role, database: Database) -> None:

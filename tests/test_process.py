@@ -12,15 +12,15 @@ import psycopg
 import pytest
 
 from destination.sdk import common_pb2 as common
-from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
 from destination_tester.files import BatchFiles, Row
-from tests.fix_connector import Client, column
+from tests.fix_connector import Client, column, reaching
 from tests.fix_postgres import Database
+from tests.fix_secrets import MARK
 from tests.test_faults import wait_for_sessions
 from tests.test_server import Running, start
 
 TABLE = common.Table(name="t", columns=[column("id", common.LONG, key=True), column("text")])
-ROWS: list[Row] = [{"id": i, "text": "x" * 50} for i in range(5000)]
+ROWS: list[Row] = [{"id": i, "text": MARK} for i in range(5000)]
 
 
 @pytest.fixture
@@ -45,8 +45,8 @@ def process() -> Iterator[Running]:
 def far_client(
     process: Running, configuration: dict[str, str], schema: str, tmp_path: Path
 ) -> Iterator[Client]:
-    with grpc.insecure_channel(f"localhost:{process.port}") as channel:
-        client = Client(DestinationConnectorStub(channel), schema, BatchFiles(tmp_path))
+    with reaching(process.port) as stub:
+        client = Client(stub, schema, BatchFiles(tmp_path))
         client.configuration = configuration
         assert client.create(TABLE).success
         yield client

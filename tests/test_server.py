@@ -20,6 +20,7 @@ from destination import __version__
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
 from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
+from tests.fix_secrets import MARK, WATCH
 
 ROOT = Path(__file__).parents[1]
 
@@ -40,6 +41,7 @@ class Running:
         self.process.send_signal(number)
         with self.process.stdout or nullcontext() as output:
             self.lines += (output.read() if output else "").splitlines()
+        WATCH.look_for([MARK], "\n".join(self.lines))
         return self.process.wait(timeout=30)
 
 

@@ -98,6 +98,22 @@ def test_values_are_cast_to_hand_made_types(client: Client, database: Database) 
     assert database.execute("SELECT value, document::text FROM {schema}.t") == [("abc", '{"a": 1}')]
 
 
+@pytest.mark.parametrize("kind", ["varchar(3)", "char(3)", "bit(3)", "varbit(3)", "varchar(3)[]"])
+def test_values_too_long_for_hand_made_types_are_not_cut(
+    client: Client, database: Database, kind: str
+) -> None:
+    table = common.Table(name="t", columns=[column("id", common.INT, key=True), column("value")])
+    fits, too_long = ("{101}", "{1010}") if kind.endswith("[]") else ("101", "1010")
+    assert client.create(table).success
+    database.execute(f"ALTER TABLE {{schema}}.t ALTER value TYPE {kind} USING NULL")
+    for files in ("replace", "update", "replace"):
+        row: Row = {"id": 1, "value": fits}
+        assert client.write(table, **{files: [[row]]}).success
+        refused = client.write(table, **{files: [[{**row, "value": too_long}]]})
+        assert "longer than the column allows" in refused.task.message, refused
+    assert database.execute("SELECT value::text FROM {schema}.t") == [(fits,)]
+
+
 def test_alter_adds_and_keeps_columns(client: Client, database: Database) -> None:
     assert client.create(table(ID, column("old"))).success
     assert client.write(table(ID, column("old")), replace=[[{"id": 1, "old": "x"}]]).success

@@ -62,6 +62,7 @@ SHOWN_WITH_DETAIL = frozenset({"0A000", "2BP01"})
 
 WORDING = {
     "22001": "a value is longer than the column allows",
+    "22026": "a value is longer than the column allows, or shorter",
     "22003": "a number is out of the column's range",
     "22P02": "a value is not of the column's type",
     "22P05": "a text holds a character that the database's encoding lacks",

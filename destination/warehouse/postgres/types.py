@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pyarrow as pa
@@ -53,6 +54,14 @@ WITH_LENGTH = frozenset({"varchar", "bpchar"})
 MODIFIER_HEADER_BYTES = 4
 NUMBERS = frozenset({"smallint", "integer", "bigint", "real", "double precision", "numeric"})
 TEXTS = frozenset({"text", "character varying", "character"})
+UNLIMITED = {
+    "character varying": "character varying",
+    "character": "bpchar",
+    "bit varying": "bit varying",
+    "bit": "bit varying",
+}
+"""Types with a length, and what holds values of any."""
+LIMITED = re.compile(rf"(?P<base>{'|'.join(UNLIMITED)})(\(\d+\))?(?P<array>(\[\])*)")
 
 
 def type_name(column: Column) -> str:
@@ -122,7 +131,13 @@ def cast(value: sa.ColumnElement[Any], source: str, target: str) -> sa.ColumnEle
         value = sa.cast(value, sa.Integer)
     elif origin in NUMBERS and goal == "boolean":
         return value != sa.literal(0, sa.Integer)
-    return sa.cast(value, NamedType(target))
+    return sa.cast(value, NamedType(_without_length(target)))
+
+
+def _without_length(name: str) -> str:
+    """The type without its length: a cast cuts a value to that, an assignment refuses it."""
+    limited = LIMITED.fullmatch(name)
+    return f"{UNLIMITED[limited['base']]}{limited['array']}" if limited else name
 
 
 def _bare(name: str) -> str:

@@ -1,0 +1,100 @@
+"""Watches all that the connector says during the tests, for what must stay secret.
+
+Tests put the mark into passwords and rows. Neither it nor a batch file's key may stand in a response,
+in a log line or in what PostgreSQL shows of its sessions.
+"""
+
+import base64
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import grpc
+import psycopg
+import pytest
+
+from destination.logs import FivetranFormatter
+
+MARK = "marked-secret"
+POLL_SECONDS = 0.02
+RECENT_LINES = 50
+RECENT_ANSWERS = 500
+
+
+def forms(key: bytes) -> list[str]:
+    """How a key would look if it were printed."""
+    return [base64.b64encode(key).decode(), key.hex(), repr(key)[2:-1]] if key else []
+
+
+class Watch(logging.Handler, grpc.UnaryUnaryClientInterceptor):
+    """Looks at log lines as a handler, at responses as an interceptor, at sessions as a thread."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.setFormatter(FivetranFormatter())
+        self.leaks: list[str] = []
+        self.answers: deque[str] = deque(maxlen=RECENT_ANSWERS)
+        self.queries: set[str] = set()
+        self._recent: deque[str] = deque(maxlen=RECENT_LINES)
+        self._over = threading.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = self.format(record)
+        self._recent.append(line)
+        self.look_for([MARK], line)
+
+    def intercept_unary_unary(
+        self, continuation: Callable[..., Any], client_call_details: Any, request: Any
+    ) -> Any:
+        call = continuation(client_call_details, request)
+        call.add_done_callback(lambda done: self._look_at(request, done))
+        return call
+
+    def look_at_sessions(self, uri: str) -> None:
+        """Look at what PostgreSQL shows of its sessions, until told that it is over."""
+        shown = "SELECT application_name, query FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+        with psycopg.connect(uri, autocommit=True) as connection:
+            while not self._over.wait(POLL_SECONDS):
+                for name, query in connection.execute(shown):
+                    if name.startswith("fivetran"):
+                        self.queries.add(query)
+                        self.look_for([MARK], f"{name} {query}")
+
+    def stop(self) -> None:
+        self._over.set()
+
+    def look_for(self, secrets: Iterable[str], text: str) -> None:
+        self.leaks += [f"{secret} in {text[:500]}" for secret in secrets if secret in text]
+
+    def _look_at(self, request: Any, done: Any) -> None:
+        answered = done.code() == grpc.StatusCode.OK
+        response = str(done.result()) if answered else str(done.details())
+        self.answers.append(response)
+        keys = [form for key in getattr(request, "keys", {}).values() for form in forms(key)]
+        self.look_for([MARK, *keys], response)
+        self.look_for(keys, "\n".join(self._recent))
+
+
+WATCH = Watch()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def watching(postgres_uri: str) -> Iterator[None]:
+    logging.getLogger().addHandler(WATCH)
+    logging.getLogger("destination").setLevel(logging.INFO)
+    looking = threading.Thread(target=WATCH.look_at_sessions, args=(postgres_uri,))
+    looking.start()
+    yield
+    WATCH.stop()
+    looking.join()
+    logging.getLogger().removeHandler(WATCH)
+
+
+@pytest.fixture(autouse=True)
+def nothing_leaks() -> Iterator[None]:
+    """Holds for each test."""
+    yield
+    leaks, WATCH.leaks = WATCH.leaks, []
+    assert not leaks
