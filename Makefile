@@ -10,7 +10,7 @@ COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11
 PORT ?= 50052
 ARGS ?=
 
-.PHONY: help setup demo serve test bench lint format lock binary smoke protos clean
+.PHONY: help setup demo serve test bench soak lint format lock binary smoke protos clean
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -28,6 +28,9 @@ test: setup ## run all tests
 
 bench: setup ## BENCH=group: the connector beside psql; results go to benchmarks/results
 	$(BIN)/python -m benchmarks $(BENCH)
+
+soak: setup ## minutes of mixed calls under random faults, then tables beside a model
+	$(BIN)/python -m tests.soak $(ARGS)
 
 lint: setup ## ruff, ruff format, mypy
 	$(BIN)/ruff check .

@@ -70,6 +70,18 @@ def test_connection_cut_before_the_commit_is_retried(
     assert has_rows_once(database)
 
 
+def test_connection_cut_after_the_answer_that_a_key_is_there_twice(
+    proxied: Client, proxy: Proxy, database: Database
+) -> None:
+    assert proxied.create(KEYED).success
+    assert proxied.write(KEYED, replace=[ROWS]).success
+    proxy.set_trap(Trap("server", at=b"C23505", delivers=True))
+    answer = proxied.write(KEYED, replace=[ROWS[:10] * 2])
+    assert answer.success, answer
+    assert proxy.sprung == 1
+    assert has_rows_once(database)
+
+
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize("sender", ["client", "server"])
 def test_connection_cut_at_any_byte(

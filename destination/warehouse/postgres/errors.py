@@ -124,11 +124,15 @@ def is_transient(error: BaseException) -> bool:
         return True
     if not isinstance(error, DBAPIError):
         return False
+    if error.connection_invalidated:
+        return True
     state = sqlstate(error)
     if state is not None:
         return state in TRANSIENT_STATES or state[:2] in TRANSIENT_CLASSES
-    lost = error.connection_invalidated or isinstance(error.orig, psycopg.OperationalError)
-    return lost and bool(TRANSIENT_CONNECTION_MESSAGES.search(str(error.orig)) or _was_open(error))
+    if not isinstance(error.orig, psycopg.OperationalError):
+        return False
+    was_open = error.statement is not None
+    return was_open or bool(TRANSIENT_CONNECTION_MESSAGES.search(str(error.orig)))
 
 
 def is_connection_lost(error: DBAPIError) -> bool:
@@ -223,8 +227,3 @@ def _missing_grant(error: DBAPIError, state: str | None) -> str | None:
         if found := pattern.search(message):
             return f"run {grant.format(*found.groups())}, for the user that the setup form names"
     return None
-
-
-def _was_open(error: DBAPIError) -> bool:
-    """Whether the connection had been open, so that its loss is none of configuration."""
-    return error.connection_invalidated or error.statement is not None

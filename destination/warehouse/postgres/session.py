@@ -54,7 +54,7 @@ class PostgresSession(Session):
             return
         self.execute(CreateSchema(stored))
         if comment := comment_for(schema, stored):
-            self._raw().execute(
+            self._execute_raw(
                 sql.SQL("COMMENT ON SCHEMA {} IS {}").format(sql.Identifier(stored), comment)
             )
 
@@ -100,7 +100,7 @@ class PostgresSession(Session):
 
     def analyze(self, table: sa.Table, columns: Sequence[sa.Column[Any]]) -> None:
         if columns:
-            self._raw().execute(sql.SQL("ANALYZE {} ({})").format(*_names(table, columns)))
+            self._execute_raw(sql.SQL("ANALYZE {} ({})").format(*_names(table, columns)))
 
     def copy(
         self, target: sa.Table, columns: Sequence[sa.Column[Any]], batches: Iterable[pa.RecordBatch]
@@ -126,7 +126,7 @@ class PostgresSession(Session):
         try:
             result = work()
         except DBAPIError as error:
-            if not is_duplicate_key(error):
+            if error.connection_invalidated or not is_duplicate_key(error):
                 raise
             savepoint.rollback()
             return None
@@ -178,6 +178,13 @@ class PostgresSession(Session):
             rows += batch.num_rows
         copy.write(encoder.finish())
         return rows
+
+    def _execute_raw(self, statement: sql.Composed) -> None:
+        """Execute a statement that SQLAlchemy has no words for."""
+        try:
+            self._raw().execute(statement)
+        except psycopg.Error as error:
+            raise self._as_sqlalchemy(error) from error
 
     def _raw(self) -> psycopg.Cursor[Any]:
         """A cursor of the driver, in the same transaction."""
