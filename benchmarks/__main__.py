@@ -5,20 +5,24 @@ from __future__ import annotations
 import sys
 
 from benchmarks import report
-from benchmarks.cases import GROUPS, history_plan
+from benchmarks.cases import GROUPS, Case, history_plan
+from benchmarks.peers import peers
 from benchmarks.sides import sides
+
+FURTHER: dict[str, Case] = {"peers": peers}
+"""Run only if named."""
 
 
 def main(names: list[str]) -> None:
     """Run groups of benchmarks, print and write what they find."""
-    unknown = [name for name in names if name not in GROUPS]
-    if unknown:
-        raise SystemExit(f"no such group: {', '.join(unknown)}; there are {', '.join(GROUPS)}")
+    groups = {**GROUPS, **FURTHER}
+    if unknown := [name for name in names if name not in groups]:
+        raise SystemExit(f"no such group: {', '.join(unknown)}; there are {', '.join(groups)}")
     print(report.machine())
     for name in names or GROUPS:
         results, notes = [], []
         with sides() as both:
-            for result in GROUPS[name](both):
+            for result in groups[name](both):
                 report.show(result)
                 results.append(result)
             if name == "history":

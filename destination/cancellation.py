@@ -15,15 +15,15 @@ class Cancellation:
     def __init__(self) -> None:
         self._event = threading.Event()
         self._lock = threading.Lock()
-        self._interrupts: list[Callable[[], object]] = []
+        self._interrupts: list[threading.Thread] = []
 
     def cancel(self) -> None:
-        """Give the work up; may be called from any thread, and more than once."""
+        """Give the work up; returns at once, may be called from any thread, and more than once."""
         with self._lock:
             self._event.set()
-            interrupts, self._interrupts = self._interrupts, []
-        for interrupt in interrupts:
-            interrupt()
+            for interrupt in self._interrupts:
+                interrupt.start()
+            self._interrupts.clear()
 
     @property
     def cancelled(self) -> bool:
@@ -46,13 +46,21 @@ class Cancellation:
 
     @contextmanager
     def interrupting(self, interrupt: Callable[[], object]) -> Iterator[None]:
-        """Have something interrupted if the work is given up meanwhile."""
+        """Have something interrupted if the work is given up meanwhile, and not later."""
+        thread = threading.Thread(target=interrupt, name="interrupt", daemon=True)
         with self._lock:
-            self._interrupts.append(interrupt)
+            self._interrupts.append(thread)
         try:
             self.check()
             yield
         finally:
-            with self._lock:
-                if interrupt in self._interrupts:
-                    self._interrupts.remove(interrupt)
+            self._withdraw(thread)
+
+    def _withdraw(self, interrupt: threading.Thread) -> None:
+        """Let an interrupt not happen, or wait until it has."""
+        with self._lock:
+            happens = interrupt not in self._interrupts
+            if not happens:
+                self._interrupts.remove(interrupt)
+        if happens:
+            interrupt.join()

@@ -62,4 +62,8 @@ class RowSource(Protocol):
     def name(self) -> str:
         """The file's path as it stood in the request, for messages."""
 
+    @property
+    def size(self) -> int:
+        """Its bytes on disk; 0 where that cannot be told."""
+
     def open(self) -> AbstractContextManager[RowStream]: ...

@@ -14,8 +14,10 @@ from typing import Any
 
 import pyarrow as pa
 import zstandard
-from Crypto.Cipher import AES
-from Crypto.Util.Padding import pad
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES256
+from cryptography.hazmat.primitives.ciphers.modes import CBC
+from cryptography.hazmat.primitives.padding import PKCS7
 from pyarrow import parquet
 
 from destination.sdk import common_pb2 as common
@@ -109,9 +111,10 @@ def encrypt(plaintext: bytes) -> tuple[bytes, bytes]:
     Returns:
         The key, and the file: the IV, then the ciphertext.
     """
-    key, iv = os.urandom(32), os.urandom(AES.block_size)
-    cipher = AES.new(key, AES.MODE_CBC, iv=iv)
-    return key, iv + cipher.encrypt(pad(plaintext, AES.block_size))
+    key, iv = os.urandom(32), os.urandom(AES256.block_size // 8)
+    padder, cipher = PKCS7(AES256.block_size).padder(), Cipher(AES256(key), CBC(iv)).encryptor()
+    padded = padder.update(plaintext) + padder.finalize()
+    return key, iv + cipher.update(padded) + cipher.finalize()
 
 
 def _text(cell: Cell) -> str:

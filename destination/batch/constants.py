@@ -44,6 +44,11 @@ class Constant:
         """What the value is for, for messages."""
         return f'value of column "{self.column.name}"'
 
+    @property
+    def size(self) -> int:
+        """It is on no disk."""
+        return 0
+
     @contextmanager
     def open(self) -> Iterator[ConstantReader]:
         """Read the value.

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
+from destination.ahead import handing_over
 from destination.batch.decoding import Converter, Decoder
 from destination.batch.decompression import DecompressingReader
 from destination.batch.values import overflowed
@@ -70,13 +71,16 @@ def read_blocks(
         if not piece:
             if block.count(b'"') % 2:
                 raise BatchFileError("ends inside a quoted value: it is damaged or truncated")
-            if block:
-                yield block
+            ready = [block] if block else []
+            del block, rest
+            yield from handing_over(ready)
             return
         end = last_record_end(block, searched)
         rest, searched = block[end:], len(block) - end
         if end:
-            yield block[:end] if rest else block
+            ready = [block[:end] if rest else block]
+            del block, piece
+            yield from handing_over(ready)
             searched = 0
             reservation.require(FORMS * len(rest))
 
@@ -130,6 +134,8 @@ class BlockReader:
         batch = None if self._must_read_texts(block) else self._read_typed(block)
         if batch is None:
             batch = self._read_texts(block)
+        if len(block) > BLOCK_BYTES:  # of a huge value, Arrow would keep what parsing took
+            pa.default_memory_pool().release_unused()
         self._first_row += batch.num_rows
         return batch
 

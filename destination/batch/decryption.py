@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 from typing import BinaryIO
 
-from Crypto.Cipher import AES
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES256
+from cryptography.hazmat.primitives.ciphers.modes import CBC
 
 from destination.errors import BatchFileError
 
 KEY_BYTES = 32
-BLOCK_BYTES = AES.block_size
+BLOCK_BYTES = AES256.block_size // 8
 READ_BYTES = 1 << 20
 DAMAGED = "is damaged, truncated or encrypted with another key"
 
@@ -34,7 +36,7 @@ class DecryptingReader(io.RawIOBase):
         if len(iv) != BLOCK_BYTES:
             raise BatchFileError(DAMAGED)
         self._ciphertext = ciphertext
-        self._cipher = AES.new(key, AES.MODE_CBC, iv=iv)
+        self._cipher = Cipher(AES256(key), CBC(iv)).decryptor()
         self._plaintext = memoryview(b"")
         self._next = ciphertext.read(READ_BYTES)
         if not self._next:
@@ -60,7 +62,7 @@ class DecryptingReader(io.RawIOBase):
         chunk, self._next = self._next, self._ciphertext.read(READ_BYTES)
         if len(chunk) % BLOCK_BYTES:
             raise BatchFileError(DAMAGED)
-        plaintext = self._cipher.decrypt(chunk)
+        plaintext = self._cipher.update(chunk)
         return plaintext if self._next else _without_padding(plaintext)
 
 

@@ -9,13 +9,14 @@ import logging
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO
 
 import pyarrow as pa
 
+from destination.ahead import ahead
 from destination.batch import csv, parquet
 from destination.batch.decoding import Decoder, Partial
 from destination.batch.decompression import Compression, DecompressingReader
@@ -54,7 +55,7 @@ class RowReader:
     batches: Iterator[pa.RecordBatch]
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
-        return _ahead(self.batches)
+        return ahead(self.batches, "decoder", lambda batch: batch.nbytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,14 @@ class BatchFile:
     budget: Budget
     only: tuple[str, ...] | None = None
     partial: bool = False
+
+    @property
+    def size(self) -> int:
+        """Its bytes on disk; 0 where that cannot be told: opening it says why."""
+        try:
+            return Path(self.name).stat().st_size
+        except (OSError, ValueError):
+            return 0
 
     @contextmanager
     def open(self) -> Iterator[RowReader]:
@@ -105,7 +114,9 @@ class BatchFile:
             header = csv.Header.parse(first)
             decoder = self._decoder(header.names, notices)
             blocks = csv.read_blocks(stream, first[header.size :], reservation)
-            batches = map(csv.BlockReader(header.names, decoder).read, blocks)
+            batches = map(
+                csv.BlockReader(header.names, decoder).read, ahead(blocks, "inflater", len)
+            )
         return RowReader(decoder.columns, batches)
 
     def _decoder(self, names: list[str], notices: Notices) -> Decoder:
@@ -170,15 +181,6 @@ class BatchFile:
         except BatchFileError as error:
             error.file = error.file or self.name
             raise
-
-
-def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The same record batches, each decoded in another thread while the one before is used."""
-    with ThreadPoolExecutor(1, thread_name_prefix="decoder") as decoder:
-        following = decoder.submit(next, batches, None)
-        while (batch := following.result()) is not None:
-            following = decoder.submit(next, batches, None)
-            yield batch
 
 
 def _open_without_waiting(path: str, flags: int) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -80,6 +81,8 @@ class StoredTable:
         clause: the table for SQLAlchemy statements, under its stored names.
         columns: its columns, in the order they have in the warehouse.
         key_constraint: the name of its primary key; None if it has none.
+        plain_key: the key's definition in the warehouse's words, if its index can be dropped and
+            built anew without a trace; None otherwise.
         standalone: whether a row may be deleted and inserted anew without anybody noticing: no
             trigger, foreign key, rule or policy is about the table.
     """
@@ -88,6 +91,7 @@ class StoredTable:
     clause: sa.Table
     columns: tuple[StoredColumn, ...]
     key_constraint: str | None
+    plain_key: str | None
     standalone: bool
 
     @property
@@ -250,8 +254,12 @@ class Session(ABC):
         """
 
     @abstractmethod
-    def unless_duplicate(self, work: Callable[[], Result]) -> Result | None:
-        """Do work, or nothing at all and answer None where a row's key would be there twice."""
+    def unless_duplicate(self, work: Callable[[], Result | None]) -> Result | None:
+        """Do work, or nothing at all where a row's key would be there twice or it answers None."""
+
+    @abstractmethod
+    def key_built_last(self, target: StoredTable) -> AbstractContextManager[None]:
+        """Fill an empty table before its key's index is built, where nobody is in the way."""
 
     @abstractmethod
     def upsert(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -19,6 +20,9 @@ from destination.warehouse.staging import (
     stage_partial,
     stored_columns,
 )
+
+KEY_LAST_BYTES = 1 << 20
+"""From how many bytes of batch files on it pays to build the key's index after the rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,23 +85,21 @@ def key_of(target: StoredTable, table: Table) -> tuple[str, ...]:
 def replace(
     session: Session, target: StoredTable, key: Sequence[str], sources: Sequence[RowSource]
 ) -> int:
-    """Upsert files; straight into the table as long as it holds no row of their keys.
+    """Upsert files; straight into the table if it is empty and no two rows share a key.
 
     Returns:
         How many rows they held.
     """
-    count = 0
+    if not sources:
+        return 0
     if not key:
         session.appended_to = target.clause
-    remaining = list(sources)
-    straight = bool(sources) and (not key or is_empty(session, target))
-    while straight and remaining:
-        copied = _copy_straight(session, target, remaining[0])
-        straight = copied is not None
+    if not key or is_empty(session, target):
+        copied = session.unless_duplicate(lambda: _copy_straight(session, target, sources))
         if copied is not None:
-            count += copied
-            remaining.pop(0)
-    for staged in stage(session, target, remaining):
+            return copied
+    count = 0
+    for staged in stage(session, target, sources):
         _upsert(session, target, key, staged)
         count += staged.count
     return count
@@ -109,15 +111,22 @@ def is_empty(session: Session, target: StoredTable) -> bool:
     return not session.scalar(sa.select(sa.exists(row)))
 
 
-def _copy_straight(session: Session, target: StoredTable, source: RowSource) -> int | None:
-    """Copy a file into the table; None where types or a key that is there already forbid it."""
-    with source.open() as rows:
-        columns = stored_columns(target, rows.columns)
-        pairs = zip(columns, rows.columns, strict=True)
-        if any(stored.type_name != session.wire_type_name(column) for stored, column in pairs):
-            return None
-        clauses = [target.clause.c[column.name] for column in columns]
-        return session.unless_duplicate(lambda: session.copy(target.clause, clauses, rows))
+def _copy_straight(
+    session: Session, target: StoredTable, sources: Sequence[RowSource]
+) -> int | None:
+    """Copy files into the table; None where the types of its columns are not those of the wire."""
+    large = sum(source.size for source in sources) >= KEY_LAST_BYTES
+    count = 0
+    with session.key_built_last(target) if large else nullcontext():
+        for source in sources:
+            with source.open() as rows:
+                columns = stored_columns(target, rows.columns)
+                pairs = zip(columns, rows.columns, strict=True)
+                if any(s.type_name != session.wire_type_name(column) for s, column in pairs):
+                    return None
+                clauses = [target.clause.c[column.name] for column in columns]
+                count += session.copy(target.clause, clauses, rows)
+    return count
 
 
 def _upsert(session: Session, target: StoredTable, key: Sequence[str], staged: Staged) -> None:

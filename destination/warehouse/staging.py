@@ -194,7 +194,11 @@ def same_key(
 
 
 def _numbered(rows: RowStream, first: int) -> Iterator[pa.RecordBatch]:
-    for batch in rows:
-        numbers = pa.arange(first, first + batch.num_rows)
-        yield batch.append_column(ORDINAL, numbers)
-        first += batch.num_rows
+    following = first
+
+    def number(batch: pa.RecordBatch) -> pa.RecordBatch:
+        nonlocal following
+        begin, following = following, following + batch.num_rows
+        return batch.append_column(ORDINAL, pa.arange(begin, following))
+
+    return map(number, rows)

@@ -15,6 +15,12 @@ TABLE_KINDS = frozenset({"r", "p", "f"})
 TABLE_QUERY = sa.text(
     """
     SELECT c.relkind AS kind, k.conname AS key_constraint,
+           CASE WHEN c.relkind = 'r' AND NOT c.relispartition AND NOT k.condeferrable
+                AND NOT i.indisclustered AND NOT i.indisreplident
+                AND x.reltablespace = 0 AND x.reloptions IS NULL
+                AND obj_description(k.oid, 'pg_constraint') IS NULL
+                AND obj_description(x.oid, 'pg_class') IS NULL
+                THEN pg_get_constraintdef(k.oid) END AS plain_key,
            NOT (c.relhastriggers OR c.relhasrules OR c.relrowsecurity) AS standalone,
            a.attname AS name, a.attnum = ANY (k.conkey) AS primary_key,
            format_type(a.atttypid, a.atttypmod) AS type_name,
@@ -24,6 +30,8 @@ TABLE_QUERY = sa.text(
     FROM pg_catalog.pg_class c
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     LEFT JOIN pg_catalog.pg_constraint k ON k.conrelid = c.oid AND k.contype = 'p'
+    LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = k.conindid
+    LEFT JOIN pg_catalog.pg_class x ON x.oid = k.conindid
     LEFT JOIN pg_catalog.pg_attribute a
         ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
     LEFT JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
@@ -50,7 +58,10 @@ def find_table(session: Session, name: TableName) -> StoredTable | None:
     columns = tuple(_stored_column(session, row) for row in rows if row.name is not None)
     clauses = [sa.Column(session.name(c.name), NamedType(c.type_name)) for c in columns]
     clause = session.clause(name, clauses)
-    return StoredTable(name, clause, columns, rows[0].key_constraint, rows[0].standalone)
+    table = rows[0]
+    return StoredTable(
+        name, clause, columns, table.key_constraint, table.plain_key, table.standalone
+    )
 
 
 def schema_exists(session: Session, schema: str) -> bool:

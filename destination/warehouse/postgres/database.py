@@ -242,7 +242,7 @@ class PostgresWarehouse(Warehouse):
                 transaction = Transaction.begun(connection, SESSION_SETTINGS, writing=True)
                 session = PostgresSession(connection, cancellation)
                 result = work(session)
-                cancellation.check()
+            cancellation.check()
             try:
                 connection.commit()
             except DBAPIError as error:
@@ -276,10 +276,17 @@ class PostgresWarehouse(Warehouse):
 
 @contextmanager
 def _interruptible(connection: sa.Connection, cancellation: Cancellation) -> Iterator[None]:
-    """Have the server stop the statement that runs on a connection if the work is given up."""
+    """Have the server stop the statement that runs on a connection if the work is given up.
+
+    The connection is not used again then: the server may be about to stop another statement.
+    """
     driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
-    with cancellation.interrupting(lambda: _interrupt(driver)):
-        yield
+    try:
+        with cancellation.interrupting(lambda: _interrupt(driver)):
+            yield
+    finally:
+        if cancellation.cancelled:
+            connection.invalidate()
 
 
 def _interrupt(driver: psycopg.Connection[Any]) -> None:

@@ -141,11 +141,6 @@ def is_connection_lost(error: DBAPIError) -> bool:
     return error.connection_invalidated or state is None or state.startswith(("08", "57P"))
 
 
-def is_duplicate_key(error: BaseException) -> bool:
-    """Whether a row's key is there already."""
-    return sqlstate(error) == "23505"
-
-
 def explain(error: DBAPIError | sa.exc.TimeoutError, subject: str) -> WarehouseError:
     """An error of the warehouse in the words of this project.
 

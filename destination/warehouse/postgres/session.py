@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
-from itertools import chain, count
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from itertools import chain, count, islice
 from typing import Any, cast
 
 import psycopg
@@ -16,15 +17,20 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateSchema, CreateTable, SetColumnComment, SetTableComment
 
+from destination.ahead import ahead, handing_over
 from destination.cancellation import Cancellation
 from destination.schema import Column
 from destination.warehouse.base import Capabilities, Result, Session, StoredTable, TableName
 from destination.warehouse.naming import comment_for
 from destination.warehouse.postgres import catalog, types
-from destination.warehouse.postgres.errors import explain_copy, is_duplicate_key
+from destination.warehouse.postgres.errors import explain_copy, sqlstate
 
 LOCK_TIMEOUT = "30s"
 """How long a statement waits for a report, say, that holds a lock on the table."""
+
+DUPLICATE_KEY = frozenset({"23505"})
+IN_THE_WAY = frozenset({"55P03", "42501", "2BP01"})
+"""A lock that is not available, a table that another owns, an object that depends on it."""
 
 CAPABILITIES = Capabilities(
     name_bytes=63,
@@ -106,31 +112,66 @@ class PostgresSession(Session):
         self, target: sa.Table, columns: Sequence[sa.Column[Any]], batches: Iterable[pa.RecordBatch]
     ) -> int:
         batches = iter(batches)
-        first = next(batches, None)
-        if first is None:
+        first = list(islice(batches, 1))
+        if not first:
             return 0
+        schema = first[0].schema
         names = _names(target, columns)
         statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(*names)
         try:
             with self._raw() as cursor, cursor.copy(statement) as copy:
-                return self._write(copy, chain([first], batches), first.schema)
+                return self._write(copy, chain(handing_over(first), batches), schema)
         except psycopg.Error as error:
             stored = [column.name for column in columns]
-            refused = explain_copy(error, dict(zip(stored, first.schema.names, strict=True)))
+            refused = explain_copy(error, dict(zip(stored, schema.names, strict=True)))
             if refused is not None:
                 raise refused from error
             raise self._as_sqlalchemy(error) from error
 
-    def unless_duplicate(self, work: Callable[[], Result]) -> Result | None:
+    def unless_duplicate(self, work: Callable[[], Result | None]) -> Result | None:
+        return self._unless(DUPLICATE_KEY, work)
+
+    @contextmanager
+    def key_built_last(self, target: StoredTable) -> Iterator[None]:
+        if not (target.standalone and target.plain_key and self._drop_key(target)):
+            yield
+            return
+        yield
+        add = sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} {}")
+        self._execute_raw(add.format(*self._key(target), sql.SQL(target.plain_key)))
+
+    def _drop_key(self, target: StoredTable) -> bool:
+        """Drop the key, unless a report reads the table, a view needs the key, or another owns it."""
+        table, key = self._key(target)
+        statements = (
+            sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE NOWAIT").format(table),
+            sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(table, key),
+        )
+
+        def drop() -> bool:
+            for statement in statements:
+                self._execute_raw(statement)
+            return True
+
+        return bool(self._unless(IN_THE_WAY, drop))
+
+    def _key(self, target: StoredTable) -> tuple[sql.Identifier, sql.Identifier]:
+        table, _ = _names(target.clause, ())
+        return table, sql.Identifier(str(target.key_constraint))
+
+    def _unless(self, states: Collection[str], work: Callable[[], Result | None]) -> Result | None:
+        """Do work, or nothing at all if it fails with one of these SQLSTATEs or answers None."""
         savepoint = self.connection.begin_nested()
         try:
             result = work()
         except DBAPIError as error:
-            if error.connection_invalidated or not is_duplicate_key(error):
+            if error.connection_invalidated or sqlstate(error) not in states:
                 raise
+            result = None
+        if result is None:
             savepoint.rollback()
-            return None
-        savepoint.commit()
+        else:
+            savepoint.commit()
         return result
 
     def upsert(
@@ -171,11 +212,18 @@ class PostgresSession(Session):
         self, copy: psycopg.Copy, batches: Iterable[pa.RecordBatch], schema: pa.Schema
     ) -> int:
         encoder, rows = ArrowToPostgresBinaryEncoder(schema), 0
-        copy.write(encoder.write_header())
-        for batch in batches:
-            self.cancellation.check()
-            copy.write(encoder.write_batch(batch))
+
+        def encode(batch: pa.RecordBatch) -> bytes:
+            nonlocal rows
             rows += batch.num_rows
+            return encoder.write_batch(batch)
+
+        copy.write(encoder.write_header())
+        with closing(ahead(map(encode, batches), "encoder", len)) as pieces:
+            for piece in pieces:
+                self.cancellation.check()
+                copy.write(piece)
+                del piece
         copy.write(encoder.finish())
         return rows
 

@@ -1,0 +1,123 @@
+"""Files copied straight into an empty table, whose key's index is built after them."""
+
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from destination.sdk import common_pb2 as common
+from destination.warehouse import loading
+from destination_tester.files import Row
+from tests.fix_connector import Client, column
+from tests.fix_postgres import Database
+
+TABLE = common.Table(
+    name="t", columns=[column("b", key=True), column("a", common.INT, key=True), column("text")]
+)
+ROWS: list[Row] = [{"b": f"b{i % 7}", "a": i, "text": "x" * 20} for i in range(1000)]
+KEY = (
+    "SELECT conname, pg_get_constraintdef(oid), obj_description(oid, 'pg_constraint'),"
+    " pg_get_indexdef(conindid) FROM pg_constraint"
+    " WHERE conrelid = '{schema}.t'::regclass AND contype = 'p'"
+)
+
+
+@pytest.fixture(autouse=True)
+def every_load_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "KEY_LAST_BYTES", 0)
+
+
+def number(database: Database) -> object:
+    """The key's number in the catalog, which is another once the key was built anew."""
+    ((oid,),) = database.execute(
+        "SELECT oid FROM pg_constraint WHERE conrelid = '{schema}.t'::regclass AND contype = 'p'"
+    )
+    return oid
+
+
+def key(database: Database) -> list[tuple[object, ...]]:
+    return database.execute(KEY)
+
+
+def test_key_is_as_before(client: Client, database: Database) -> None:
+    assert client.create(TABLE).success
+    before, old = key(database), number(database)
+    assert client.write(TABLE, replace=[ROWS[:500], ROWS[500:]]).success
+    new = number(database)
+    assert new != old
+    assert key(database) == before
+    assert database.execute("SELECT count(*) FROM {schema}.t") == [(1000,)]
+    assert client.write(TABLE, replace=[ROWS]).success
+    assert number(database) == new
+    assert database.execute("SELECT count(*) FROM {schema}.t") == [(1000,)]
+
+
+def test_keys_that_repeat_across_files(client: Client, database: Database) -> None:
+    assert client.create(TABLE).success
+    before = key(database)
+    changed: list[Row] = [{**row, "text": "later"} for row in ROWS[:10]]
+    assert client.write(TABLE, replace=[ROWS, changed]).success
+    assert key(database) == before
+    assert database.execute("SELECT text, count(*) FROM {schema}.t GROUP BY 1 ORDER BY 1") == [
+        ("later", 10),
+        ("x" * 20, 990),
+    ]
+
+
+def test_bad_file_leaves_the_key(client: Client, database: Database) -> None:
+    assert client.create(TABLE).success
+    before = key(database)
+    good = client.files.write("good", TABLE.columns, ROWS)
+    bad = client.files.write_bytes("bad.csv", b"b,a\nx,no number\n")
+    assert "bad.csv" in client.send(TABLE, replace_files=[good, bad]).task.message
+    assert key(database) == before
+    assert database.rows("t") == []
+
+
+def test_report_that_reads_the_table_is_not_waited_for(
+    client: Client, database: Database, postgres_uri: str
+) -> None:
+    assert client.create(TABLE).success
+    old = number(database)
+    with psycopg.connect(postgres_uri) as report:
+        report.execute(f'SELECT FROM "{database.schema}".t')
+        assert client.write(TABLE, replace=[ROWS]).success
+    assert number(database) == old
+    assert database.execute("SELECT count(*) FROM {schema}.t") == [(1000,)]
+
+
+def test_view_that_needs_the_key_stays(client: Client, database: Database) -> None:
+    assert client.create(TABLE).success
+    old = number(database)
+    database.execute("CREATE VIEW {schema}.v AS SELECT a, b, text FROM {schema}.t GROUP BY b, a")
+    assert client.write(TABLE, replace=[ROWS]).success
+    assert number(database) == old
+    assert database.execute("SELECT count(*) FROM {schema}.v") == [(1000,)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "COMMENT ON CONSTRAINT t_pkey ON {schema}.t IS 'mine'",
+        "COMMENT ON INDEX {schema}.t_pkey IS 'mine'",
+        "ALTER INDEX {schema}.t_pkey SET (fillfactor = 50)",
+        "CLUSTER {schema}.t USING t_pkey",
+        "ALTER TABLE {schema}.t REPLICA IDENTITY USING INDEX t_pkey",
+        "CREATE TABLE {schema}.u (b text, a int, FOREIGN KEY (b, a) REFERENCES {schema}.t)",
+    ],
+)
+def test_key_that_somebody_changed_or_needs_is_left_alone(
+    client: Client, database: Database, change: str
+) -> None:
+    assert client.create(TABLE).success
+    database.execute(change)
+    before, old = key(database), number(database)
+    assert client.write(TABLE, replace=[ROWS]).success
+    assert number(database) == old
+    assert key(database) == before
+
+
+def test_missing_file_is_told(client: Client, tmp_path: Path) -> None:
+    assert client.create(TABLE).success
+    answer = client.send(TABLE, replace_files=[str(tmp_path / "missing")])
+    assert "cannot be opened" in answer.task.message
