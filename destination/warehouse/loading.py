@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
+import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from destination.errors import RequestError
 from destination.rows import RowSource
-from destination.schema import Table
+from destination.schema import DataType, Table
 from destination.warehouse.base import Session, StoredTable, TableName
 from destination.warehouse.staging import (
     Staged,
@@ -21,8 +22,9 @@ from destination.warehouse.staging import (
     stored_columns,
 )
 
-KEY_LAST_BYTES = 1 << 20
-"""From how many bytes of batch files on it pays to build the key's index after the rows."""
+LARGE_BYTES = 1 << 20
+"""From how many bytes of batch files on it pays to look for a faster way."""
+SERIAL_TYPES = frozenset({DataType.SHORT, DataType.INT, DataType.LONG})
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ def key_of(target: StoredTable, table: Table) -> tuple[str, ...]:
 def replace(
     session: Session, target: StoredTable, key: Sequence[str], sources: Sequence[RowSource]
 ) -> int:
-    """Upsert files; straight into the table if it is empty and no two rows share a key.
+    """Upsert files; straight into the table as long as they seem to hold no row that is there.
 
     Returns:
         How many rows they held.
@@ -94,10 +96,9 @@ def replace(
         return 0
     if not key:
         session.appended_to = target.clause
-    if not key or is_empty(session, target):
-        copied = session.unless_duplicate(lambda: _copy_straight(session, target, sources))
-        if copied is not None:
-            return copied
+    copied = session.unless_duplicate(lambda: _copy_straight(session, target, key, sources))
+    if copied is not None:
+        return copied
     count = 0
     for staged in stage(session, target, sources):
         _upsert(session, target, key, staged)
@@ -112,12 +113,15 @@ def is_empty(session: Session, target: StoredTable) -> bool:
 
 
 def _copy_straight(
-    session: Session, target: StoredTable, sources: Sequence[RowSource]
+    session: Session, target: StoredTable, key: Sequence[str], sources: Sequence[RowSource]
 ) -> int | None:
-    """Copy files into the table; None where the types of its columns are not those of the wire."""
-    large = sum(source.size for source in sources) >= KEY_LAST_BYTES
+    """Copy files into the table; None where rows of their keys seem to be there, or types differ."""
+    empty = bool(key) and is_empty(session, target)
+    large = sum(source.size for source in sources) >= LARGE_BYTES
+    if key and not empty and not (large and _follows(session, target, key, sources[0])):
+        return None
     count = 0
-    with session.key_built_last(target) if large else nullcontext():
+    with session.key_built_last(target) if empty and large else nullcontext():
         for source in sources:
             with source.open() as rows:
                 columns = stored_columns(target, rows.columns)
@@ -127,6 +131,17 @@ def _copy_straight(
                 clauses = [target.clause.c[column.name] for column in columns]
                 count += session.copy(target.clause, clauses, rows)
     return count
+
+
+def _follows(session: Session, target: StoredTable, key: Sequence[str], source: RowSource) -> bool:
+    """Whether a file's first rows lie behind all of the table's, as those of a growing table do."""
+    name = key[0]
+    if len(key) > 1 or target.get(name).column.type not in SERIAL_TYPES:
+        return False
+    last = session.scalar(sa.select(sa.func.max(target[name])))
+    with source.open() as rows:
+        first = next(iter(rows), None)
+        return first is not None and pc.min(first.column(name)).as_py() > last
 
 
 def _upsert(session: Session, target: StoredTable, key: Sequence[str], staged: Staged) -> None:

@@ -28,6 +28,9 @@ from destination.warehouse.postgres.errors import explain_copy, sqlstate
 LOCK_TIMEOUT = "30s"
 """How long a statement waits for a report, say, that holds a lock on the table."""
 
+WHOLE_PAGE_BYTES = 8160
+"""The most that a row may have before its values are compressed. Those of a staging table wait for
+that until they are in their place: it takes longer than all else."""
 DUPLICATE_KEY = frozenset({"23505"})
 IN_THE_WAY = frozenset({"55P03", "42501", "2BP01"})
 """A lock that is not available, a table that another owns, an object that depends on it."""
@@ -100,6 +103,7 @@ class PostgresSession(Session):
             *columns,
             schema="pg_temp",
             postgresql_on_commit="DROP",
+            postgresql_with={"toast_tuple_target": WHOLE_PAGE_BYTES},
         )
         self.execute(CreateTable(table))
         return table

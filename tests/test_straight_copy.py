@@ -1,5 +1,6 @@
-"""Files copied straight into an empty table, whose key's index is built after them."""
+"""Files copied straight into a table: an empty one, and one that grows at its end."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import psycopg
@@ -8,6 +9,7 @@ import pytest
 from destination.sdk import common_pb2 as common
 from destination.warehouse import loading
 from destination_tester.files import Row
+from destination_tester.model import TableModel
 from tests.fix_connector import Client, column
 from tests.fix_postgres import Database
 
@@ -24,7 +26,7 @@ KEY = (
 
 @pytest.fixture(autouse=True)
 def every_load_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "KEY_LAST_BYTES", 0)
+    monkeypatch.setattr(loading, "LARGE_BYTES", 0)
 
 
 def number(database: Database) -> object:
@@ -115,6 +117,51 @@ def test_key_that_somebody_changed_or_needs_is_left_alone(
     assert client.write(TABLE, replace=[ROWS]).success
     assert number(database) == old
     assert key(database) == before
+
+
+SERIAL = common.Table(name="t", columns=[column("id", common.LONG, key=True), column("text")])
+
+
+def serial(ids: Iterable[int], text: str) -> list[Row]:
+    return [{"id": i, "text": text} for i in ids]
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        range(10, 20),
+        range(9, 20),
+        [15, 11, 12],
+        [11, 12, 11],
+        [11, 12, 3],
+        [3, 11],
+        [-1, -2],
+        [10**18, 5],
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("more", [(), (12, 3)], ids=["one file", "two files"])
+def test_rows_behind_the_last_and_others(
+    client: Client, database: Database, ids: Iterable[int], more: Iterable[int]
+) -> None:
+    model = TableModel.of(SERIAL)
+    assert client.create(SERIAL).success
+    for files in ([serial(range(10), "old")], [serial(ids, "new"), serial(more, "newer")]):
+        present = [rows for rows in files if rows]
+        for _ in range(2):
+            assert client.write(SERIAL, replace=present).success
+        for rows in present:
+            model.replace(rows)
+    assert database.rows("t") == sorted(((r["id"], r["text"]) for r in model.rows), key=repr)
+
+
+@pytest.mark.parametrize("text", ["b5", "c"])
+def test_text_keys_are_merged(client: Client, database: Database, text: str) -> None:
+    table = common.Table(name="t", columns=[column("id", key=True), column("value")])
+    assert client.create(table).success
+    assert client.write(table, replace=[[{"id": "b5", "value": "old"}]]).success
+    assert client.write(table, replace=[[{"id": text, "value": "new"}]]).success
+    assert ("new",) in database.execute("SELECT value FROM {schema}.t")
 
 
 def test_missing_file_is_told(client: Client, tmp_path: Path) -> None:
