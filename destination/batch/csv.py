@@ -62,47 +62,51 @@ def read_blocks(
         first: what was already read of it.
         reservation: the memory of this file; grows with a record larger than a block.
     """
-    rest, searched = first, 0
+    rest, quoted, piece = b"", False, first
     while True:
+        end = last_record_end(piece, quoted=quoted)
+        if end:
+            ready = [b"".join((rest, memoryview(piece)[:end]))]
+            rest, quoted = piece[end:], ends_quoted(piece[end:])
+            del piece
+            yield from handing_over(ready)
+        else:
+            rest, quoted = rest + piece, ends_quoted(piece, quoted=quoted)
         size = max(BLOCK_BYTES, len(rest))
         reservation.require(FORMS * (len(rest) + size))
         piece = stream.read(size)
-        block = rest + piece
         if not piece:
-            if block.count(b'"') % 2:
-                raise BatchFileError("ends inside a quoted value: it is damaged or truncated")
-            ready = [block] if block else []
-            del block, rest
-            yield from handing_over(ready)
-            return
-        end = last_record_end(block, searched)
-        rest, searched = block[end:], len(block) - end
-        if end:
-            ready = [block[:end] if rest else block]
-            del block, piece
-            yield from handing_over(ready)
-            searched = 0
-            reservation.require(FORMS * len(rest))
+            break
+    if quoted:
+        raise BatchFileError("ends inside a quoted value: it is damaged or truncated")
+    ready = [rest] if rest else []
+    del rest
+    yield from handing_over(ready)
 
 
-def last_record_end(block: bytes, searched: int = 0) -> int:
-    """The offset behind the last record that ends in a block, 0 if none does.
+def last_record_end(piece: bytes, *, quoted: bool = False) -> int:
+    """The offset behind the last record that ends in a piece, 0 if none does.
 
     A record ends at a newline outside of quotes; since a quote inside a value is doubled, that is a
     newline with an even number of quotes before it.
 
     Args:
-        block: bytes that begin where a record begins.
-        searched: how many of them are known to hold no end of a record.
+        piece: bytes of a file.
+        quoted: whether they begin inside of quotes.
     """
-    end, quoted = len(block), block.count(b'"') % 2 == 1
-    while (newline := block.rfind(b"\n", searched, end)) >= 0:
-        if block.count(b'"', newline, end) % 2:
+    end, quoted = len(piece), ends_quoted(piece, quoted=quoted)
+    while end >= 0 and (newline := piece.rfind(b"\n", 0, end)) >= 0:
+        if piece.count(b'"', newline, end) % 2:
             quoted = not quoted
         if not quoted:
             return newline + 1
-        end, quoted = block.rfind(b'"', 0, newline), False
+        end, quoted = piece.rfind(b'"', 0, newline), False
     return 0
+
+
+def ends_quoted(piece: bytes, *, quoted: bool = False) -> bool:
+    """Whether a piece ends inside of quotes, by whether it begins there."""
+    return (piece.count(b'"') % 2 == 1) != quoted
 
 
 class BlockReader:
