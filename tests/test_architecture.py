@@ -6,12 +6,19 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[1] / "destination"
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "destination"
 MODULES = sorted(
     path.relative_to(PACKAGE)
     for path in PACKAGE.rglob("*.py")
     if path.relative_to(PACKAGE).parts[0] != "sdk"
 )
+WHOLE = [
+    path
+    for name in ("destination", "destination_tester", "benchmarks", "tests")
+    for path in sorted((ROOT / name).rglob("*.py"))
+    if "sdk" not in path.parts
+]
 WIRE = {"wire.py", "servicer.py"}
 STARTERS = {"cli.py", "server.py"}
 LIMIT = 400
@@ -56,9 +63,9 @@ def test_imports_follow_the_arrows(module: Path) -> None:
         assert "destination.servicer" not in found
 
 
-@pytest.mark.parametrize("module", MODULES, ids=str)
-def test_module_says_what_it_is_for_and_is_one_thing(module: Path) -> None:
-    source = (PACKAGE / module).read_text()
+@pytest.mark.parametrize("path", WHOLE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_module_says_what_it_is_for_and_is_one_thing(path: Path) -> None:
+    source = path.read_text()
     assert ast.get_docstring(ast.parse(source))
     assert len(source.splitlines()) <= LIMIT
 

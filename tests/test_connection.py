@@ -12,6 +12,7 @@ import trustme
 from destination.cli import connector
 from destination.sdk import common_pb2 as common
 from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
+from destination.warehouse.postgres.database import APPLICATION_NAME
 from destination_tester.files import BatchFiles
 from tests.fix_connector import Client, calling, column
 from tests.fix_server import PASSWORD, OwnServer
@@ -70,6 +71,27 @@ def test_session_that_may_only_read_is_told(
 def patient(tmp_path: Path, schema: str) -> Iterator[Client]:
     with calling(connector(None), schema, tmp_path) as client:
         yield client
+
+
+def test_customers_share_no_connection(patient: Client, password_server: OwnServer) -> None:
+    """Not even where only the password differs."""
+    right = password_server.configuration
+    other = {**right, "user": "other", "password": "marked-secret-other"}
+    with password_server.connect() as connection:
+        connection.execute("CREATE ROLE other LOGIN PASSWORD 'marked-secret-other'")
+        connection.execute("GRANT CREATE ON DATABASE postgres TO other")
+        schema = patient.schema
+        for configuration in (right, other):
+            patient.configuration = configuration
+            patient.schema = f"{schema}_{configuration['user']}"
+            assert patient.create(TABLE).success
+        patient.configuration = {**right, "password": "marked-secret-wrong"}
+        assert "correct User and Password" in patient.describe("t").task.message
+        owners = "SELECT tableowner FROM pg_tables WHERE schemaname LIKE %s ORDER BY 1"
+        assert connection.execute(owners, (f"{schema}%",)).fetchall() == [("other",), ("postgres",)]
+        sessions = "SELECT DISTINCT usename FROM pg_stat_activity WHERE application_name = %s"
+        users = connection.execute(sessions, (APPLICATION_NAME,)).fetchall()
+        assert sorted(users) == [("other",), ("postgres",)]
 
 
 def test_server_that_crashes_and_comes_back(patient: Client, password_server: OwnServer) -> None:

@@ -38,7 +38,7 @@ TRANSIENT_CONNECTION_MESSAGES = re.compile(
 """A connection that fails has no SQLSTATE: libpq hands out its message alone."""
 
 CONNECTION_REMEDIES = {
-    "password authentication failed": "correct User and Password",
+    "password authentication failed": "correct User and Password, or renew the password",
     "no password supplied": "fill in Password",
     "does not exist": "correct Database and User, or create them",
     "no pg_hba.conf entry": "allow this user, database and address in the server's pg_hba.conf",
