@@ -3,22 +3,22 @@
 import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
-import grpc
 import pytest
 
 from destination.cli import connector
 from destination.memory import MIB, Budget
 from destination.sdk import common_pb2 as common
-from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
 from destination.server import Server
 from destination.servicer import Servicer
 from destination.warehouse.directory import Directory
 from destination.warehouse.postgres.database import APPLICATION_NAME, POOL_SIZE
 from destination_tester.files import Row
-from tests.fix_connector import Client, calling, column
+from tests.fix_connector import Client, calling, column, reaching
 from tests.fix_postgres import Database
+from tests.waiting import wait_until
 
 TABLES = 32
 
@@ -34,16 +34,15 @@ def table(name: str) -> common.Table:
     return common.Table(name=name, columns=[column("id", common.INT, key=True), column("text")])
 
 
-def connections(database: Database) -> int:
-    ((count,),) = database.connection.execute(
-        "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s", (APPLICATION_NAME,)
-    )
-    return int(count)
+def sessions(database: Database) -> set[int]:
+    """The connector's sessions in PostgreSQL, of this test and of others."""
+    query = "SELECT pid FROM pg_stat_activity WHERE application_name = %s"
+    return {pid for (pid,) in database.connection.execute(query, (APPLICATION_NAME,))}
 
 
 def test_tables_are_created_and_loaded_at_once(own_client: Client, database: Database) -> None:
     tables = [table(f"t{i}") for i in range(TABLES)]
-    before = connections(database)
+    others = sessions(database)
     rows: list[Row] = [{"id": i, "text": "x" * 50} for i in range(2000)]
     with ThreadPoolExecutor(TABLES) as calls:
         created = list(calls.map(own_client.create, tables))
@@ -51,7 +50,7 @@ def test_tables_are_created_and_loaded_at_once(own_client: Client, database: Dat
         writing = [calls.submit(own_client.write, each, replace=[rows]) for each in tables]
         most = 0
         while not all(each.done() for each in writing):
-            most = max(most, connections(database) - before)
+            most = max(most, len(sessions(database) - others))
             assert own_client.describe("t0").HasField("table")
         assert all(each.result().success for each in writing)
     assert most <= POOL_SIZE
@@ -86,15 +85,15 @@ def test_connections_are_closed_when_nobody_uses_them(
     warehouses = Directory(connector(postgres_uri))
     server = Server(Servicer(warehouses, Budget()), port=0)
     server.start()
-    before = connections(database)
-    with grpc.insecure_channel(f"localhost:{server.port}") as channel:
-        stub = DestinationConnectorStub(channel)
+    others = sessions(database)
+    with ExitStack() as resources:
+        resources.callback(warehouses.close_idle, 0)
+        resources.callback(server.stop, 5)
+        stub = resources.enter_context(reaching(server.port))
         assert stub.Test(common.TestRequest(name="connection")).success
-        assert connections(database) == before + 1
+        assert len(sessions(database) - others) == 1
         warehouses.close_idle(60)
-        assert connections(database) == before + 1
+        assert len(sessions(database) - others) == 1
         warehouses.close_idle(0)
-        assert connections(database) == before
+        wait_until(lambda: sessions(database) <= others)
         assert stub.Test(common.TestRequest(name="connection")).success
-    server.stop(grace_seconds=5)
-    warehouses.close_idle(0)

@@ -91,7 +91,7 @@ def test_customers_share_no_connection(patient: Client, password_server: OwnServ
         assert connection.execute(owners, (f"{schema}%",)).fetchall() == [("other",), ("postgres",)]
         sessions = "SELECT DISTINCT usename FROM pg_stat_activity WHERE application_name = %s"
         users = connection.execute(sessions, (APPLICATION_NAME,)).fetchall()
-        assert sorted(users) == [("other",), ("postgres",)]
+        assert {("other",), ("postgres",)} <= set(users)
 
 
 def test_server_that_crashes_and_comes_back(patient: Client, password_server: OwnServer) -> None:

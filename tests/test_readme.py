@@ -79,7 +79,7 @@ def test_commands_of_other_pages_are_known(command: str) -> None:
         run(f"make --dry-run {command.removeprefix('make ')}")
     else:
         assert command.startswith(
-            ("docker ", "dist/main ", ".venv/bin/python -m destination_tester")
+            ("docker ", "buildah ", "dist/main ", ".venv/bin/python -m destination_tester")
         )
 
 

@@ -22,7 +22,7 @@ from destination.memory import Reservation
 from destination.rows import MAX_DECIMAL_DIGITS, arrow_type
 from destination.schema import TEXT_TYPES, Column
 
-BLOCK_BYTES = 4 << 20
+BLOCK_BYTES = 2 << 20
 FORMS = 4
 """How often a record is in memory at most: as CSV, as Arrow, as COPY data, and in the driver."""
 MISREAD_BY_TYPED_READER = b"\0"
