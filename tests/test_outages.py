@@ -108,6 +108,29 @@ def test_number_of_a_lost_transaction_is_given_to_another(
     assert outage.rows() == (3, 3)
 
 
+@pytest.mark.parametrize("call", ["create", "append"])
+@pytest.mark.parametrize("landed", [True, False], ids=["answer lost", "commit lost"])
+def test_crash_at_the_commit_of_what_must_not_be_done_twice(
+    outage: Outage, call: str, *, landed: bool
+) -> None:
+    """The server commits, or not, and crashes before it answers."""
+
+    def crash() -> None:
+        outage.restart()
+        outage.proxy.cut()
+
+    if call == "append":
+        assert outage.client.create(KEYLESS).success
+    outage.proxy.set_trap(Trap("server" if landed else "client", at=b"COMMIT", then=crash))
+    if call == "create":
+        assert outage.client.create(KEYLESS).success
+    else:
+        assert outage.client.write(KEYLESS, replace=[ROWS]).success
+    assert outage.restarted.wait(WAIT_SECONDS)
+    rows = len(ROWS) if call == "append" else 0
+    assert outage.rows() == (rows, rows)
+
+
 @pytest.mark.parametrize("kind", ["replace", "update", "delete"])
 def test_crash_in_the_middle_of_a_merge(outage: Outage, kind: str) -> None:
     """The merge has come as far as a row that another session has locked."""

@@ -128,12 +128,12 @@ class Session(ABC):
     """One transaction in a warehouse.
 
     Attributes:
-        appended_to: a table without a key to which rows were appended, which the same work done
-            again would append once more; all other work may be done twice.
+        landed: tells in a later session whether what this one did is there; None for work that may
+            be done again.
     """
 
     capabilities: Capabilities
-    appended_to: sa.Table | None = None
+    landed: Callable[[Session], bool] | None = None
 
     def __init__(self, connection: sa.Connection, cancellation: Cancellation) -> None:
         self.connection = connection
@@ -226,6 +226,10 @@ class Session(ABC):
     @abstractmethod
     def cast(self, value: sa.ColumnElement[Any], source: str, target: str) -> sa.ColumnElement[Any]:
         """A value of one of the warehouse's types as another, by Fivetran's notation of texts."""
+
+    @abstractmethod
+    def has_written(self, table: sa.Table) -> Callable[[Session], bool]:
+        """What tells in a later session whether rows that this one writes to a table are there."""
 
     @abstractmethod
     def create_staging(self, columns: Sequence[sa.Column[Any]]) -> sa.Table:

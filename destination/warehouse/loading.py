@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import pyarrow.compute as pc
@@ -95,10 +95,14 @@ def replace(
     if not sources:
         return 0
     if not key:
-        session.appended_to = target.clause
-    copied = session.unless_duplicate(lambda: _copy_straight(session, target, key, sources))
-    if copied is not None:
-        return copied
+        return _append(session, target, sources)
+    empty = is_empty(session, target)
+    large = sum(source.size for source in sources) >= LARGE_BYTES
+    if empty or (large and _follows(session, target, key, sources[0])):
+        last = session.key_built_last(target) if empty and large else nullcontext()
+        copied = session.unless_duplicate(lambda: _copy_straight(session, target, sources, last))
+        if copied is not None:
+            return copied
     count = 0
     for staged in stage(session, target, sources):
         _upsert(session, target, key, staged)
@@ -112,25 +116,48 @@ def is_empty(session: Session, target: StoredTable) -> bool:
     return not session.scalar(sa.select(sa.exists(row)))
 
 
-def _copy_straight(
-    session: Session, target: StoredTable, key: Sequence[str], sources: Sequence[RowSource]
-) -> int | None:
-    """Copy files into the table; None where rows of their keys seem to be there, or types differ."""
-    empty = bool(key) and is_empty(session, target)
-    large = sum(source.size for source in sources) >= LARGE_BYTES
-    if key and not empty and not (large and _follows(session, target, key, sources[0])):
-        return None
+def _append(session: Session, target: StoredTable, sources: Sequence[RowSource]) -> int:
+    """Insert the rows of files into a table that has no key.
+
+    It needs no savepoint, within which rows would not bear the transaction's own mark.
+    """
+    session.landed = session.has_written(target.clause)
     count = 0
-    with session.key_built_last(target) if empty and large else nullcontext():
-        for source in sources:
-            with source.open() as rows:
-                columns = stored_columns(target, rows.columns)
-                pairs = zip(columns, rows.columns, strict=True)
-                if any(s.type_name != session.wire_type_name(column) for s, column in pairs):
-                    return None
-                clauses = [target.clause.c[column.name] for column in columns]
-                count += session.copy(target.clause, clauses, rows)
+    for source in sources:
+        copied = _copy(session, target, source)
+        for staged in stage(session, target, [source] if copied is None else []):
+            session.execute(_insert(target, staged))
+            count += staged.count
+        count += copied or 0
     return count
+
+
+def _copy_straight(
+    session: Session,
+    target: StoredTable,
+    sources: Sequence[RowSource],
+    around: AbstractContextManager[None],
+) -> int | None:
+    """Copy files into the table; None where one of them cannot be."""
+    count = 0
+    with around:
+        for source in sources:
+            copied = _copy(session, target, source)
+            if copied is None:
+                return None
+            count += copied
+    return count
+
+
+def _copy(session: Session, target: StoredTable, source: RowSource) -> int | None:
+    """Copy a file into the table; None where the types of its columns are not those of the wire."""
+    with source.open() as rows:
+        columns = stored_columns(target, rows.columns)
+        pairs = zip(columns, rows.columns, strict=True)
+        if any(stored.type_name != session.wire_type_name(column) for stored, column in pairs):
+            return None
+        clauses = [target.clause.c[column.name] for column in columns]
+        return session.copy(target.clause, clauses, rows)
 
 
 def _follows(session: Session, target: StoredTable, key: Sequence[str], source: RowSource) -> bool:
@@ -147,19 +174,20 @@ def _follows(session: Session, target: StoredTable, key: Sequence[str], source: 
 def _upsert(session: Session, target: StoredTable, key: Sequence[str], staged: Staged) -> None:
     values = list(staged.values.values())
     names = [column.name for column in staged.columns]
-    insert = sa.insert(target.clause).from_select(names, sa.select(*values))
-    if not key:
-        session.execute(insert)
-        return
     if target.standalone and set(names) == {column.name for column in target.columns}:
         delete = sa.delete(target.clause).where(*same_key(target, key, staged.values))
-        statements = (delete, insert)
+        statements = (delete, _insert(target, staged))
         if session.unless_duplicate(lambda: [session.execute(each) for each in statements]):
             return
     keys = [staged.values[name] for name in key]
     rows = session.last_rows(values, keys, staged.ordinal)
     stored_key = [target.get(name).name for name in key]
     session.execute(session.upsert(target.clause, rows, names, stored_key))
+
+
+def _insert(target: StoredTable, staged: Staged) -> sa.Insert:
+    names = [column.name for column in staged.columns]
+    return sa.insert(target.clause).from_select(names, sa.select(*staged.values.values()))
 
 
 def _update(

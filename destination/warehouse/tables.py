@@ -44,6 +44,7 @@ def create(session: Session, schema: str, table: Table) -> None:
     session.lock(name)
     if session.find_table(name) is not None:
         raise RequestError(f"{name} exists already: drop it, or re-sync into another schema")
+    session.landed = lambda later: later.find_table(name) is not None
     create_as(session, name, table, {c.name: session.type_name(c) for c in table.columns})
 
 

@@ -247,19 +247,19 @@ class PostgresWarehouse(Warehouse):
                 connection.commit()
             except DBAPIError as error:
                 if not is_connection_lost(error) or not self._was_committed(
-                    subject, transaction, session.appended_to
+                    subject, transaction, session.landed
                 ):
                     raise
             return result
 
     def _was_committed(
-        self, subject: str, transaction: Transaction, appended_to: sa.Table | None
+        self, subject: str, transaction: Transaction, landed: Callable[[Session], bool] | None
     ) -> bool:
         """Find out what became of a transaction whose commit was not answered."""
         cancellation = Cancellation()
 
         def outcome(session: Session) -> str:
-            return transaction.outcome(session, appended_to)
+            return transaction.outcome(session, landed)
 
         retrying = self._retry.retrying(subject, cancellation)
         until = time.monotonic() + self._retry.seconds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +17,6 @@ LOST = "lost in a crash"
 
 ERA = sa.cast(sa.func.pg_stat_get_bgwriter_stat_reset_time(), sa.Text)
 """The server's statistics begin anew when it recovers from a crash, and are not replicated."""
-XMIN: sa.ColumnClause[Any] = sa.column("xmin", NamedType("xid"))
-"""The number of the transaction that inserted a row."""
 ACTIVITY = sa.table(
     "pg_stat_activity", sa.column("pid"), sa.column("backend_xid"), schema="pg_catalog"
 )
@@ -47,25 +46,28 @@ class Transaction:
         row = connection.execute(query).one()
         return cls(row[0], row[1])
 
-    def outcome(self, session: Session, appended_to: sa.Table | None) -> str:
-        """What became of it, asked on another connection.
+    def outcome(self, session: Session, landed: Callable[[Session], bool] | None) -> str:
+        """What became of it, asked in a later session.
 
         A server that has not noticed that the connection is lost has its session ended. In another
-        era, work that may be done twice counts as lost, and rows that may not are looked for.
+        era, work that may be done again counts as lost, and other work is looked for.
 
         Args:
             session: where to ask.
-            appended_to: the session's of that name.
+            landed: the transaction's session's of that name.
         """
-        xid = sa.cast(sa.literal(self.number), NamedType("xid8"))
-        short_xid = sa.cast(xid, NamedType("xid"))
         if session.scalar(sa.select(ERA)) != self.era:
-            if appended_to is None:
-                return LOST
-            rows = sa.exists().select_from(appended_to).where(short_xid == XMIN)
-            return COMMITTED if session.scalar(sa.select(rows)) else LOST
-        status = str(session.scalar(sa.select(sa.func.pg_xact_status(xid))))
+            return COMMITTED if landed is not None and landed(session) else LOST
+        number = sa.cast(sa.literal(self.number), NamedType("xid8"))
+        status = str(session.scalar(sa.select(sa.func.pg_xact_status(number))))
         if status == IN_PROGRESS:
             ending = sa.func.pg_terminate_backend(ACTIVITY.c.pid)
-            session.scalar(sa.select(ending).where(ACTIVITY.c.backend_xid == short_xid))
+            stuck = ACTIVITY.c.backend_xid == short_number(self.number)
+            session.scalar(sa.select(ending).where(stuck))
         return status
+
+
+def short_number(number: str) -> sa.ColumnElement[Any]:
+    """A transaction's number as rows and sessions bear it."""
+    whole = sa.cast(sa.literal(number), NamedType("xid8"))
+    return sa.cast(whole, NamedType("xid"))

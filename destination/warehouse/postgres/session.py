@@ -24,6 +24,7 @@ from destination.warehouse.base import Capabilities, Result, Session, StoredTabl
 from destination.warehouse.naming import comment_for
 from destination.warehouse.postgres import catalog, types
 from destination.warehouse.postgres.errors import explain_copy, sqlstate
+from destination.warehouse.postgres.outcome import short_number
 
 LOCK_TIMEOUT = "30s"
 """How long a statement waits for a report, say, that holds a lock on the table."""
@@ -95,6 +96,11 @@ class PostgresSession(Session):
 
     def cast(self, value: sa.ColumnElement[Any], source: str, target: str) -> sa.ColumnElement[Any]:
         return types.cast(value, source, target)
+
+    def has_written(self, table: sa.Table) -> Callable[[Session], bool]:
+        number = self.scalar(sa.select(sa.cast(sa.func.pg_current_xact_id(), sa.Text)))
+        rows = sa.exists().select_from(table).where(sa.column("xmin") == short_number(number))
+        return lambda later: bool(later.scalar(sa.select(rows)))
 
     def create_staging(self, columns: Sequence[sa.Column[Any]]) -> sa.Table:
         table = sa.Table(
@@ -247,7 +253,8 @@ class PostgresSession(Session):
 
     def _as_sqlalchemy(self, error: psycopg.Error) -> DBAPIError:
         """The error as SQLAlchemy raises those of its own statements."""
-        return DBAPIError("COPY", None, error, connection_invalidated=self._driver().broken)
+        statement = "one of the driver's own"
+        return DBAPIError(statement, None, error, connection_invalidated=self._driver().broken)
 
 
 def _names(
