@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
-from typing import Protocol
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from types import TracebackType
+from typing import Protocol, Self
 
 import pyarrow as pa
 
+from destination.ahead import handing_over
 from destination.schema import Column, DataType
 
 MODIFIED = "_fivetran_modified"
@@ -67,3 +71,61 @@ class RowSource(Protocol):
         """Its bytes on disk; 0 where that cannot be told."""
 
     def open(self) -> AbstractContextManager[RowStream]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """A stream of which some rows were looked at already."""
+
+    columns: tuple[Column, ...]
+    batches: Iterator[pa.RecordBatch]
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        return self.batches
+
+
+class BegunSource:
+    """A source whose first rows may be looked at; the next `open` goes on with them.
+
+    Args:
+        source: what it reads; open at most once at a time.
+    """
+
+    def __init__(self, source: RowSource) -> None:
+        self._source = source
+        self._opened = ExitStack()
+        self._begun: _Rows | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._opened.__exit__(kind, error, traceback)
+
+    @property
+    def name(self) -> str:
+        return self._source.name
+
+    @property
+    def size(self) -> int:
+        return self._source.size
+
+    def first_rows(self) -> pa.RecordBatch | None:
+        """The first record batch; None if the source is empty."""
+        rows = self._opened.enter_context(self._source.open())
+        batches = iter(rows)
+        first = next(batches, None)
+        begun = [] if first is None else [first]
+        self._begun = _Rows(rows.columns, chain(handing_over(begun), batches))
+        return first
+
+    @contextmanager
+    def open(self) -> Iterator[RowStream]:
+        begun, self._begun = self._begun, None
+        with self._opened:
+            yield begun or self._opened.enter_context(self._source.open())

@@ -25,6 +25,7 @@ from destination.schema import TEXT_TYPES, Column
 BLOCK_BYTES = 2 << 20
 FORMS = 4
 """How often a record is in memory at most: as CSV, as Arrow, as COPY data, and in the driver."""
+QUOTE = pa.scalar(ord('"'), pa.uint8())
 MISREAD_BY_TYPED_READER = b"\0"
 """What the typed reader would take and must not: U+0000 in texts."""
 
@@ -106,7 +107,9 @@ def last_record_end(piece: bytes, *, quoted: bool = False) -> int:
 
 def ends_quoted(piece: bytes, *, quoted: bool = False) -> bool:
     """Whether a piece ends inside of quotes, by whether it begins there."""
-    return (piece.count(b'"') % 2 == 1) != quoted
+    characters = pa.Array.from_buffers(pa.uint8(), len(piece), [None, pa.py_buffer(piece)])
+    quotes: int = pc.equal(characters, QUOTE).true_count
+    return (quotes % 2 == 1) != quoted
 
 
 class BlockReader:
@@ -195,7 +198,7 @@ class BlockReader:
             read_options=arrow_csv.ReadOptions(
                 column_names=self._header,
                 block_size=len(block) + 1,
-                use_threads=on_invalid_row is None,
+                use_threads=False,
             ),
             parse_options=arrow_csv.ParseOptions(
                 newlines_in_values=True,
@@ -204,7 +207,7 @@ class BlockReader:
             ),
             convert_options=convert,
         )
-        return [column.combine_chunks() for column in table.columns]
+        return [column.chunk(0) for column in table.columns]
 
     def _convert_options(self, types: Sequence[pa.DataType]) -> arrow_csv.ConvertOptions:
         names = [column.name for column in self._decoder.columns]

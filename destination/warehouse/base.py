@@ -240,6 +240,10 @@ class Session(ABC):
         """Let the warehouse's planner learn what columns of a table hold."""
 
     @abstractmethod
+    def size(self, table: sa.Table) -> int:
+        """About how many bytes the rows of a table take; 0 where that cannot be told."""
+
+    @abstractmethod
     def copy(
         self, target: sa.Table, columns: Sequence[sa.Column[Any]], batches: Iterable[pa.RecordBatch]
     ) -> int:

@@ -22,6 +22,7 @@ from destination.warehouse.staging import (
     Changes,
     Staged,
     Values,
+    analyze,
     folded,
     has_duplicates,
     same_key,
@@ -112,6 +113,7 @@ def _start_over(
     """Forget of each record what starts at its earliest start or later, and close what is before."""
     count = 0
     for staged in stage(session, target, sources):
+        analyze(session, staged)
         keys = [staged.values[name].label(f"k{i}") for i, name in enumerate(record)]
         start = sa.func.min(staged.values[START]).label("start")
         grouping = [staged.values[name] for name in record]
@@ -139,6 +141,7 @@ def _update(
     if not sources:
         return 0
     staged = stage_partial(session, target, table, sources)
+    analyze(session, staged)
     changes = folded(session, staged, key)
     record = record_key(key)
     chained = bool(record) and has_duplicates(session, staged, record)
@@ -248,6 +251,7 @@ def _delete(
     """
     count = 0
     for staged in stage(session, target, sources):
+        analyze(session, staged)
         ends: Values = {name: staged.values[name] for name in (*record, END)}
         if has_duplicates(session, staged, record):
             labels = {name: f"e{i}" for i, name in enumerate(ends)}

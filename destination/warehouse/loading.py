@@ -10,11 +10,12 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from destination.errors import RequestError
-from destination.rows import RowSource
+from destination.rows import BegunSource, RowSource
 from destination.schema import DataType, Table
 from destination.warehouse.base import Session, StoredTable, TableName
 from destination.warehouse.staging import (
     Staged,
+    analyze,
     folded,
     same_key,
     stage,
@@ -24,6 +25,8 @@ from destination.warehouse.staging import (
 
 LARGE_BYTES = 1 << 20
 """From how many bytes of batch files on it pays to look for a faster way."""
+FEW = 8
+"""A batch of less than one in so many of a table's bytes is a small one."""
 SERIAL_TYPES = frozenset({DataType.SHORT, DataType.INT, DataType.LONG})
 
 
@@ -98,16 +101,14 @@ def replace(
         return _append(session, target, sources)
     empty = is_empty(session, target)
     large = sum(source.size for source in sources) >= LARGE_BYTES
-    if empty or (large and _follows(session, target, key, sources[0])):
-        last = session.key_built_last(target) if empty and large else nullcontext()
-        copied = session.unless_duplicate(lambda: _copy_straight(session, target, sources, last))
-        if copied is not None:
-            return copied
-    count = 0
-    for staged in stage(session, target, sources):
-        _upsert(session, target, key, staged)
-        count += staged.count
-    return count
+    with BegunSource(sources[0]) as first:
+        files = [first, *sources[1:]]
+        if empty or (large and _follows(session, target, key, first)):
+            last = session.key_built_last(target) if empty and large else nullcontext()
+            copied = session.unless_duplicate(lambda: _copy_straight(session, target, files, last))
+            if copied is not None:
+                return copied
+        return _merge(session, target, key, files)
 
 
 def is_empty(session: Session, target: StoredTable) -> bool:
@@ -160,27 +161,56 @@ def _copy(session: Session, target: StoredTable, source: RowSource) -> int | Non
         return session.copy(target.clause, clauses, rows)
 
 
-def _follows(session: Session, target: StoredTable, key: Sequence[str], source: RowSource) -> bool:
+def _follows(
+    session: Session, target: StoredTable, key: Sequence[str], source: BegunSource
+) -> bool:
     """Whether a file's first rows lie behind all of the table's, as those of a growing table do."""
     name = key[0]
     if len(key) > 1 or target.get(name).column.type not in SERIAL_TYPES:
         return False
     last = session.scalar(sa.select(sa.func.max(target[name])))
-    with source.open() as rows:
-        first = next(iter(rows), None)
-        return first is not None and pc.min(first.column(name)).as_py() > last
+    first = source.first_rows()
+    return first is not None and pc.min(first.column(name)).as_py() > last
+
+
+def _merge(
+    session: Session, target: StoredTable, key: Sequence[str], sources: Sequence[RowSource]
+) -> int:
+    count = 0
+    for staged in stage(session, target, sources):
+        if not _may_replace_rows(session, target, staged) or not _replace_rows(
+            session, target, key, staged
+        ):
+            _upsert(session, target, key, staged)
+        count += staged.count
+    return count
+
+
+def _may_replace_rows(session: Session, target: StoredTable, staged: Staged) -> bool:
+    """Whether rows may be deleted and inserted anew, and are so many that it takes less time.
+
+    Few rows of a large table are scattered over it: visiting each place once is better.
+    """
+    whole = {column.name for column in staged.columns} == {c.name for c in target.columns}
+    if not target.standalone or not whole:
+        return False
+    return session.size(staged.clause) * FEW >= session.size(target.clause)
+
+
+def _replace_rows(
+    session: Session, target: StoredTable, key: Sequence[str], staged: Staged
+) -> bool:
+    """Delete the rows that are there and insert all; not done where files hold a key twice."""
+    analyze(session, staged)
+    delete = sa.delete(target.clause).where(*same_key(target, key, staged.values))
+    statements = (delete, _insert(target, staged))
+    return bool(session.unless_duplicate(lambda: [session.execute(each) for each in statements]))
 
 
 def _upsert(session: Session, target: StoredTable, key: Sequence[str], staged: Staged) -> None:
-    values = list(staged.values.values())
     names = [column.name for column in staged.columns]
-    if target.standalone and set(names) == {column.name for column in target.columns}:
-        delete = sa.delete(target.clause).where(*same_key(target, key, staged.values))
-        statements = (delete, _insert(target, staged))
-        if session.unless_duplicate(lambda: [session.execute(each) for each in statements]):
-            return
     keys = [staged.values[name] for name in key]
-    rows = session.last_rows(values, keys, staged.ordinal)
+    rows = session.last_rows(list(staged.values.values()), keys, staged.ordinal)
     stored_key = [target.get(name).name for name in key]
     session.execute(session.upsert(target.clause, rows, names, stored_key))
 
@@ -201,6 +231,7 @@ def _update(
     if not sources or not others:
         return 0
     staged = stage_partial(session, target, table, sources)
+    analyze(session, staged)
     changes = folded(session, staged, key)
     changed = {
         column.name: sa.case(
@@ -219,6 +250,7 @@ def _delete(
 ) -> int:
     count = 0
     for staged in stage(session, target, sources):
+        analyze(session, staged)
         same = same_key(target, key, staged.values)
         session.execute(sa.delete(target.clause).where(*same))
         count += staged.count

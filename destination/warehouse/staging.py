@@ -29,6 +29,7 @@ class Staged:
 
     Args:
         clause: the staging table.
+        key: its columns that hold the key.
         columns: the target's columns that the rows hold.
         values: the rows' values, of the target's types.
         modified: whether each is modified.
@@ -36,6 +37,7 @@ class Staged:
     """
 
     clause: sa.Table
+    key: tuple[sa.Column[Any], ...]
     columns: tuple[StoredColumn, ...]
     values: Values
     modified: dict[str, sa.ColumnElement[bool]]
@@ -122,13 +124,8 @@ class _Staging:
         self._count += self._session.copy(self._table, columns, _numbered(rows, self._count))
 
     def staged(self) -> Staged:
-        """What was staged.
-
-        The planner is told how many different keys there are: it would take every staging table for
-        one of few, and look each key up where reading the target once is faster.
-        """
-        keys = [clause for name, clause in self._clauses.items() if name in self._key]
-        self._session.analyze(self._table, keys)
+        """What was staged."""
+        key = tuple(clause for name, clause in self._clauses.items() if name in self._key)
         values = {
             stored.column.name: self._session.cast(
                 self._clauses[stored.column.name], self._types[stored.column.name], stored.type_name
@@ -139,7 +136,7 @@ class _Staging:
             name: self._session.is_modified(self._mask[0], position) if self._mask else sa.true()
             for position, name in enumerate(self._clauses)
         }
-        return Staged(self._table, self._stored, values, modified, self._count)
+        return Staged(self._table, key, self._stored, values, modified, self._count)
 
 
 def stored_columns(target: StoredTable, columns: Iterable[Column]) -> tuple[StoredColumn, ...]:
@@ -153,6 +150,15 @@ def stored_columns(target: StoredTable, columns: Iterable[Column]) -> tuple[Stor
         names = ", ".join(f'"{name}"' for name in missing)
         raise RequestError(f"{target.name} lacks columns that its batch files hold: {names}")
     return tuple(stored for stored, _ in pairs if stored is not None)
+
+
+def analyze(session: Session, staged: Staged) -> None:
+    """Tell the planner how many different keys there are, before rows are looked up by them.
+
+    It would take every staging table for one of few keys, and look each up where reading the target
+    once is faster.
+    """
+    session.analyze(staged.clause, staged.key)
 
 
 def has_duplicates(session: Session, staged: Staged, key: Sequence[str]) -> bool:

@@ -53,6 +53,7 @@ CONNECTION_PARAMETERS: dict[str, Any] = {
     "tcp_user_timeout": 60_000,
 }
 """A server that vanished without a word is noticed within a minute, as libpq's parameters."""
+SEND_BUFFER_BYTES = 4 << 20
 PATIENCE_SECONDS = 8
 """How long somebody in front of the setup form waits."""
 OLDEST_VERSION = 13
@@ -188,7 +189,9 @@ class PostgresWarehouse(Warehouse):
         self._files.close()
 
     def _connect(self) -> psycopg.Connection[Any]:
-        return psycopg.connect(**self._parameters, prepare_threshold=None)
+        connection = psycopg.connect(**self._parameters, prepare_threshold=None)
+        _let_rows_queue(connection)
+        return connection
 
     def _once(self, subject: str, work: Callable[[Session], Result]) -> Result:
         """Work without any retry, for somebody who waits."""
@@ -272,6 +275,13 @@ class PostgresWarehouse(Warehouse):
             time.sleep(0.1)
         logger.warning("%s: the answer to a commit was lost; it is %s", subject, answer)
         return bool(answer == COMMITTED)
+
+
+def _let_rows_queue(connection: psycopg.Connection[Any]) -> None:
+    """Let a Unix socket hold as much as a TCP connection does, or client and server take turns."""
+    with socket.socket(fileno=os.dup(connection.fileno())) as shared:
+        if shared.family == socket.AF_UNIX:
+            shared.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
 
 
 @contextmanager

@@ -118,6 +118,11 @@ class PostgresSession(Session):
         if columns:
             self._execute_raw(sql.SQL("ANALYZE {} ({})").format(*_names(table, columns)))
 
+    def size(self, table: sa.Table) -> int:
+        name = self.connection.dialect.identifier_preparer.format_table(table)
+        size = sa.func.pg_relation_size(sa.cast(sa.literal(name), postgresql.REGCLASS))
+        return int(self.scalar(sa.select(size)) or 0)
+
     def copy(
         self, target: sa.Table, columns: Sequence[sa.Column[Any]], batches: Iterable[pa.RecordBatch]
     ) -> int:
@@ -232,7 +237,7 @@ class PostgresSession(Session):
         with closing(ahead(map(encode, batches), "encoder", len)) as pieces:
             for piece in pieces:
                 self.cancellation.check()
-                copy.write(piece)
+                copy.write(memoryview(piece))
                 del piece
         copy.write(encoder.finish())
         return rows
