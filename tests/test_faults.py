@@ -76,7 +76,7 @@ def test_connection_cut_after_the_answer_that_a_key_is_there_twice(
     assert proxied.create(KEYED).success
     assert proxied.write(KEYED, replace=[ROWS]).success
     proxy.set_trap(Trap("server", at=b"C23505", delivers=True))
-    answer = proxied.write(KEYED, replace=[ROWS[:10] * 2])
+    answer = proxied.write(KEYED, replace=[ROWS * 2])
     assert answer.success, answer
     assert proxy.sprung == 1
     assert has_rows_once(database)

@@ -73,3 +73,23 @@ def test_update_leaves_unmodified_values(client: Client, database: Database) -> 
     assert database.rows("transaction", "id", "amount", "desc", "_fivetran_deleted") == [
         (1, 1.5, None, True)
     ]
+
+
+@pytest.mark.parametrize("repeated", [0, 3], ids=["keys once", "keys that repeat"])
+@pytest.mark.parametrize("few", [True, False], ids=["few", "many"])
+def test_batch_is_merged_whatever_its_share_of_the_table(
+    client: Client, database: Database, repeated: int, *, few: bool
+) -> None:
+    """Few rows are updated in their places, many deleted and inserted anew; a repeated key's last wins."""
+    table = common.Table(name="t", columns=[column("id", common.LONG, key=True), column("text")])
+    old: list[Row] = [{"id": i, "text": "old"} for i in range(8000 if few else 60)]
+    new: list[Row] = [{"id": i, "text": "new"} for i in range(20, 60)]
+    first: list[Row] = [{**row, "text": "first"} for row in new[:repeated]]
+    added: list[Row] = [{"id": -1, "text": "new"}]
+    assert client.create(table).success
+    assert client.write(table, replace=[old]).success
+    assert client.write(table, replace=[first + new + added]).success
+    texts = {row["id"]: row["text"] for row in old + new + added}
+    assert database.rows("t", "id", "text") == sorted(texts.items(), key=repr)
+    locked_and_updated = database.execute("SELECT count(*) FROM {schema}.t WHERE xmax <> 0")
+    assert locked_and_updated == [(40 if few or repeated else 0,)]

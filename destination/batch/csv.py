@@ -6,14 +6,17 @@ again as texts, which takes everything the types' notation allows and finds the 
 
 from __future__ import annotations
 
+import codecs
 import csv
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from itertools import repeat
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
-from destination.ahead import handing_over
+from destination.ahead import ahead, handing_over
 from destination.batch.decoding import Converter, Decoder
 from destination.batch.decompression import DecompressingReader
 from destination.batch.values import overflowed
@@ -26,6 +29,8 @@ BLOCK_BYTES = 2 << 20
 FORMS = 4
 """How often a record is in memory at most: as CSV, as Arrow, as COPY data, and in the driver."""
 QUOTE = pa.scalar(ord('"'), pa.uint8())
+BYTE_ORDER_MARK = codecs.BOM_UTF8
+"""Arrow takes one away from the front of whatever it reads."""
 MISREAD_BY_TYPED_READER = b"\0"
 """What the typed reader would take and must not: U+0000 in texts."""
 
@@ -53,18 +58,15 @@ class Header:
         return cls(rows[0], len(block) if end < 0 else end + 1)
 
 
-def read_blocks(
-    stream: DecompressingReader, first: bytes, reservation: Reservation
-) -> Iterator[bytes]:
+def read_blocks(stream: DecompressingReader, reservation: Reservation) -> Iterator[bytes]:
     """Cut a stream into blocks that end where a record ends, whatever its values hold.
 
     Args:
-        stream: the decompressed file.
-        first: what was already read of it.
+        stream: the decompressed file behind its header.
         reservation: the memory of this file; grows with a record larger than a block.
     """
-    rest, quoted, piece = b"", False, first
-    while True:
+    rest, quoted, size = b"", False, BLOCK_BYTES
+    while piece := stream.read(size):
         end = last_record_end(piece, quoted=quoted)
         if end:
             ready = [b"".join((rest, memoryview(piece)[:end]))]
@@ -75,14 +77,30 @@ def read_blocks(
             rest, quoted = rest + piece, ends_quoted(piece, quoted=quoted)
         size = max(BLOCK_BYTES, len(rest))
         reservation.require(FORMS * (len(rest) + size))
-        piece = stream.read(size)
-        if not piece:
-            break
     if quoted:
         raise BatchFileError("ends inside a quoted value: it is damaged or truncated")
     ready = [rest] if rest else []
     del rest
     yield from handing_over(ready)
+
+
+def read_rows(
+    stream: DecompressingReader, header: Header, decoder: Decoder, reservation: Reservation
+) -> Generator[pa.RecordBatch]:
+    """The rows of a file, block by block.
+
+    Args:
+        stream: the decompressed file behind its header.
+        header: the names of its columns.
+        decoder: knows which of them are wanted.
+        reservation: the memory of this file.
+
+    Raises:
+        BatchFileError: naming the row and column that cannot be read.
+    """
+    reader = BlockReader(header.names, decoder)
+    with closing(ahead(read_blocks(stream, reservation), "inflater", len)) as blocks:
+        yield from map(reader.read, blocks)
 
 
 def last_record_end(piece: bytes, *, quoted: bool = False) -> int:
@@ -112,6 +130,35 @@ def ends_quoted(piece: bytes, *, quoted: bool = False) -> bool:
     return (quotes % 2 == 1) != quoted
 
 
+class TypedColumns:
+    """How Arrow's reader parses columns straight into their types, exactly or not at all.
+
+    Args:
+        decoder: knows which columns are wanted and the file's null string.
+    """
+
+    def __init__(self, decoder: Decoder) -> None:
+        self.options = _convert_options(decoder, map(_direct_type, decoder.columns))
+        self._decoder = decoder
+        self._converters: list[Converter | None] = [
+            None if _is_read_directly(column) else decoder.from_texts for column in decoder.columns
+        ]
+
+    def decode(self, arrays: Sequence[pa.Array], first_row: int) -> pa.RecordBatch:
+        """The rows of arrays that Arrow parsed.
+
+        Args:
+            arrays: one a column.
+            first_row: the number in the file of their first row.
+
+        Raises:
+            pa.ArrowInvalid: if a float overflowed.
+        """
+        if any(pa.types.is_floating(array.type) and overflowed(array) for array in arrays):
+            raise pa.ArrowInvalid("number out of range")
+        return self._decoder.decode(arrays, self._converters, first_row)
+
+
 class BlockReader:
     """Reads blocks of records as record batches of typed columns.
 
@@ -124,13 +171,9 @@ class BlockReader:
         self._decoder = decoder
         self._header = list(header)
         self._first_row = 1
-        columns = decoder.columns
-        self._typed = self._convert_options([_direct_type(column) for column in columns])
-        self._typed_converters: list[Converter | None] = [
-            None if _is_read_directly(column) else decoder.from_texts for column in columns
-        ]
-        self._texts = self._convert_options([pa.string()] * len(columns))
-        self._binary = self._convert_options([pa.binary()] * len(columns))
+        self._typed = TypedColumns(decoder)
+        self._texts = _convert_options(decoder, repeat(pa.string()))
+        self._binary = _convert_options(decoder, repeat(pa.binary()))
 
     def read(self, block: bytes) -> pa.RecordBatch:
         """The block's rows.
@@ -138,6 +181,8 @@ class BlockReader:
         Raises:
             BatchFileError: naming the row and column that cannot be read.
         """
+        if block.startswith(BYTE_ORDER_MARK):
+            block = BYTE_ORDER_MARK + block
         batch = None if self._must_read_texts(block) else self._read_typed(block)
         if batch is None:
             batch = self._read_texts(block)
@@ -152,12 +197,9 @@ class BlockReader:
     def _read_typed(self, block: bytes) -> pa.RecordBatch | None:
         """The block's rows, or None where Arrow's reader refuses a value or a float overflows."""
         try:
-            arrays = self._parse(block, self._typed)
+            return self._typed.decode(self._parse(block, self._typed.options), self._first_row)
         except pa.ArrowInvalid:
             return None
-        if any(pa.types.is_floating(array.type) and overflowed(array) for array in arrays):
-            return None
-        return self._decoder.decode(arrays, self._typed_converters, self._first_row)
 
     def _read_texts(self, block: bytes) -> pa.RecordBatch:
         try:
@@ -209,17 +251,18 @@ class BlockReader:
         )
         return [column.chunk(0) for column in table.columns]
 
-    def _convert_options(self, types: Sequence[pa.DataType]) -> arrow_csv.ConvertOptions:
-        names = [column.name for column in self._decoder.columns]
-        return arrow_csv.ConvertOptions(
-            column_types=dict(zip(names, types, strict=True)),
-            include_columns=names,
-            null_values=[self._decoder.null_string],
-            strings_can_be_null=True,
-            quoted_strings_can_be_null=False,
-            true_values=["true"],
-            false_values=["false"],
-        )
+
+def _convert_options(decoder: Decoder, types: Iterable[pa.DataType]) -> arrow_csv.ConvertOptions:
+    names = [column.name for column in decoder.columns]
+    return arrow_csv.ConvertOptions(
+        column_types=dict(zip(names, types, strict=False)),
+        include_columns=names,
+        null_values=[decoder.null_string],
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=False,
+        true_values=["true"],
+        false_values=["false"],
+    )
 
 
 def _direct_type(column: Column) -> pa.DataType:

@@ -50,7 +50,7 @@ class Decoder:
         self.columns = tuple(columns)
         self.null_string = null_string
         self.partial = partial
-        self._notices = notices
+        self.notices = notices
         fields = [pa.field(column.name, arrow_type(column)) for column in columns]
         if partial is not None:
             fields.append(pa.field(MODIFIED, pa.binary()))
@@ -87,7 +87,7 @@ class Decoder:
 
     def from_texts(self, texts: pa.Array, column: Column) -> pa.Array:
         """A converter of texts in CSV notation."""
-        return from_texts(texts, column, self._notices)
+        return from_texts(texts, column, self.notices)
 
     def _split_unmodified(
         self, array: pa.Array, column: Column, first_row: int

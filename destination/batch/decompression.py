@@ -33,6 +33,7 @@ class DecompressingReader:
 
     def __init__(self, compressed: BinaryIO | io.RawIOBase, compression: Compression) -> None:
         self._source = compressed
+        self._peeked = b""
         self._stream = (
             compressed
             if compression is Compression.OFF
@@ -41,12 +42,21 @@ class DecompressingReader:
             )
         )
 
+    def peek(self, size: int) -> bytes:
+        """The bytes that `read` will answer next."""
+        self._peeked += self._read(size - len(self._peeked))
+        return self._peeked[:size]
+
     def read(self, size: int) -> bytes:
         """Up to `size` bytes, fewer only at the end of the stream.
 
         Raises:
             BatchFileError: where the compressed stream is damaged or ends early.
         """
+        begun, self._peeked = self._peeked[:size], self._peeked[size:]
+        return begun + self._read(size - len(begun))
+
+    def _read(self, size: int) -> bytes:
         pieces = []
         while size > 0:
             piece = self._read_once(size)

@@ -5,7 +5,7 @@ What Parquet has no native type for arrives as texts in CSV notation, and so may
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,21 +24,17 @@ ROWS_PER_BATCH = 16_384
 READ_BYTES = 4 << 20
 
 
-def read_whole(
-    stream: DecompressingReader, first: bytes, reservation: Reservation
-) -> parquet.ParquetFile:
-    """Read the rest of a Parquet file into memory (its index is at its end) and open it there.
+def read_whole(stream: DecompressingReader, reservation: Reservation) -> parquet.ParquetFile:
+    """Read a Parquet file into memory (its index is at its end) and open it there.
 
     Raises:
         BatchFileError: if it is damaged.
         CapacityError: if it does not fit the memory budget.
     """
     sink = pa.BufferOutputStream()
-    piece = first
-    while piece:
+    while piece := stream.read(READ_BYTES):
         sink.write(piece)
         reservation.require(sink.tell() + FILE_BYTES // 2)
-        piece = stream.read(READ_BYTES)
     try:
         return parquet.ParquetFile(pa.BufferReader(sink.getvalue()))
     except (pa.ArrowInvalid, OSError) as error:
@@ -57,7 +53,8 @@ class ParquetReader:
         self._file = file
         self._decoder = decoder
 
-    def __iter__(self) -> Iterator[pa.RecordBatch]:
+    def rows(self) -> Generator[pa.RecordBatch]:
+        """The file's rows."""
         names = [column.name for column in self._decoder.columns]
         first_row = 1
         batches = self._file.iter_batches(ROWS_PER_BATCH, columns=names)

@@ -1,6 +1,6 @@
 """One batch file opened as a stream of typed rows, whatever its layers and format.
 
-file ─► DecryptingReader ─► DecompressingReader ─► BlockReader (CSV) | ParquetReader
+file ─► DecryptingReader ─► DecompressingReader ─► CSV by stream or by blocks | ParquetReader
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import BinaryIO
 import pyarrow as pa
 
 from destination.ahead import ahead
-from destination.batch import csv, parquet
+from destination.batch import csv, csv_stream, parquet
 from destination.batch.decoding import Decoder, Partial
 from destination.batch.decompression import Compression, DecompressingReader
 from destination.batch.decryption import DecryptingReader
@@ -55,7 +55,7 @@ class RowReader:
     batches: Iterator[pa.RecordBatch]
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
-        return ahead(self.batches, "decoder", lambda batch: batch.nbytes)
+        return self.batches
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,26 +98,50 @@ class BatchFile:
         """
         notices = Notices()
         with self._naming_itself(), self.budget.reserve() as reservation, self._content() as stream:
-            yield self._rows(stream, reservation, notices)
+            columns, batches = self._rows(stream, reservation, notices)
+            with (
+                closing(batches),
+                closing(ahead(batches, "decoder", lambda batch: batch.nbytes)) as decoded,
+            ):
+                yield RowReader(columns, decoded)
         for text in notices.texts():
             logger.warning('table "%s", batch file %s: %s', self.table.name, self.name, text)
 
     def _rows(
         self, stream: DecompressingReader, reservation: Reservation, notices: Notices
-    ) -> RowReader:
-        first = stream.read(csv.BLOCK_BYTES)
+    ) -> tuple[tuple[Column, ...], Generator[pa.RecordBatch]]:
+        """The columns that the rows hold, and the rows."""
+        first = stream.peek(csv.BLOCK_BYTES)
         if first.startswith(parquet.MAGIC):
-            file = parquet.read_whole(stream, first, reservation)
+            file = parquet.read_whole(stream, reservation)
             decoder = self._decoder(file.schema_arrow.names, notices)
-            batches = iter(parquet.ParquetReader(file, decoder))
+            return decoder.columns, parquet.ParquetReader(file, decoder).rows()
+        header = csv.Header.parse(first)
+        decoder = self._decoder(header.names, notices)
+        stream.read(header.size)
+        read = self._streamed if csv_stream.is_open_for(header, decoder) else csv.read_rows
+        return decoder.columns, read(stream, header, decoder, reservation)
+
+    def _streamed(
+        self,
+        stream: DecompressingReader,
+        header: csv.Header,
+        decoder: Decoder,
+        reservation: Reservation,
+    ) -> Generator[pa.RecordBatch]:
+        """The rows of CSV by Arrow's stream; where that ends early, block by block from there."""
+        rows = 0
+        try:
+            for batch in csv_stream.read_stream(stream, header, decoder):
+                rows += batch.num_rows
+                yield batch
+        except pa.ArrowInvalid:
+            decoder.notices.clear()
         else:
-            header = csv.Header.parse(first)
-            decoder = self._decoder(header.names, notices)
-            blocks = csv.read_blocks(stream, first[header.size :], reservation)
-            batches = map(
-                csv.BlockReader(header.names, decoder).read, ahead(blocks, "inflater", len)
-            )
-        return RowReader(decoder.columns, batches)
+            return
+        with self._content() as again:
+            again.read(header.size)
+            yield from _behind(rows, csv.read_rows(again, header, decoder, reservation))
 
     def _decoder(self, names: list[str], notices: Notices) -> Decoder:
         self._check(names)
@@ -186,6 +210,14 @@ class BatchFile:
 def _open_without_waiting(path: str, flags: int) -> int:
     """Open a file even if it is a FIFO that nobody writes to."""
     return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _behind(rows: int, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The rows of record batches without so many at the front."""
+    for batch in batches:
+        if batch.num_rows > rows:
+            yield batch.slice(rows)
+        rows = max(0, rows - batch.num_rows)
 
 
 def _reason(error: OSError | ValueError) -> str:

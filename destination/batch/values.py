@@ -40,6 +40,9 @@ class Notices:
         if count:
             self._counts[column.name, what] += count
 
+    def clear(self) -> None:
+        self._counts.clear()
+
     def texts(self) -> list[str]:
         return [
             f'{count} values of column "{column}" {what}'

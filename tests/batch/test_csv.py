@@ -24,7 +24,7 @@ def read(content: bytes, *columns: Column) -> list[tuple[object, ...]]:
     stream = DecompressingReader(io.BytesIO(content[header.size :]), Compression.OFF)
     reader = csv.BlockReader(header.names, Decoder(columns, NULL, Notices()))
     with Budget().reserve() as reservation:
-        batches = [reader.read(block) for block in csv.read_blocks(stream, b"", reservation)]
+        batches = [reader.read(block) for block in csv.read_blocks(stream, reservation)]
     return [tuple(row.values()) for batch in batches for row in batch.to_pylist()]
 
 

@@ -119,9 +119,9 @@ class PostgresSession(Session):
             self._execute_raw(sql.SQL("ANALYZE {} ({})").format(*_names(table, columns)))
 
     def size(self, table: sa.Table) -> int:
-        name = self.connection.dialect.identifier_preparer.format_table(table)
-        size = sa.func.pg_relation_size(sa.cast(sa.literal(name), postgresql.REGCLASS))
-        return int(self.scalar(sa.select(size)) or 0)
+        name, _ = _names(table, ())
+        target = sa.cast(sa.literal(name.as_string()), postgresql.REGCLASS)
+        return int(self.scalar(sa.select(sa.func.pg_relation_size(target))) or 0)
 
     def copy(
         self, target: sa.Table, columns: Sequence[sa.Column[Any]], batches: Iterable[pa.RecordBatch]

@@ -1,0 +1,163 @@
+"""CSV by Arrow's stream: the same rows as block by block, and the end of it where they would differ."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from destination.batch import csv, csv_stream
+from destination.batch.decompression import Compression
+from destination.batch.reader import BatchFile, FileParams
+from destination.errors import BatchFileError
+from destination.memory import Budget
+from destination.schema import Column, DataType, Table
+from destination_tester import jackson
+
+NULL = "null-string"
+NANOSECONDS = "2020-01-01T00:00:00.123456789Z"
+"""A moment that Arrow's reader refuses and the one of texts takes."""
+TEXT = Column("text", DataType.STRING)
+NUMBER = Column("number", DataType.LONG)
+MOMENT = Column("moment", DataType.UTC_DATETIME)
+
+
+def batch_file(directory: Path, content: bytes, *columns: Column) -> BatchFile:
+    path = directory / "rows.csv.zst"
+    path.write_bytes(zstandard.compress(content))
+    params = FileParams(Compression.ZSTD, encrypted=False, null_string=NULL, unmodified_string="")
+    return BatchFile(str(path), None, params, Table("t", columns), Budget())
+
+
+def read(directory: Path, content: bytes, *columns: Column) -> list[tuple[object, ...]]:
+    with batch_file(directory, content, *columns).open() as rows:
+        return [tuple(row.values()) for batch in rows for row in batch.to_pylist()]
+
+
+def stored(text: str) -> str | None:
+    return None if text == NULL else text.replace("\0", "")
+
+
+@pytest.fixture
+def blocks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Gets an entry for each file that is read block by block."""
+    read_rows, calls = csv.read_rows, []
+
+    def noting(*args: object) -> Iterator[object]:
+        calls.append("by blocks")
+        return read_rows(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(csv, "read_rows", noting)
+    return calls
+
+
+@contextmanager
+def block_bytes(size: int) -> Iterator[None]:
+    whole = csv_stream.BLOCK_BYTES
+    csv_stream.BLOCK_BYTES = size
+    try:
+        yield
+    finally:
+        csv_stream.BLOCK_BYTES = whole
+
+
+TEXTS = st.text(st.characters(codec="utf-8")) | st.sampled_from(
+    ["", "\n", '"', ",", "\r\n", '","', "\\", '"\n', "\ufeff", "\0", NULL, "x" * 300]
+)
+
+
+@settings(deadline=None)
+@given(
+    rows=st.lists(st.tuples(TEXTS, st.integers(0, 9), TEXTS), max_size=20),
+    size=st.sampled_from([64, 512, 4096]),
+)
+def test_rows_come_back_whatever_they_hold_and_however_blocks_fall(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, int, str]], size: int
+) -> None:
+    cells = [[first, str(number), last] for first, number, last in rows]
+    content = jackson.encode(["text", "number", "last"], cells, NULL)
+    with block_bytes(size):
+        columns = TEXT, NUMBER, Column("last", DataType.STRING)
+        found = read(tmp_path_factory.getbasetemp(), content, *columns)
+    assert found == [(stored(first), number, stored(last)) for first, number, last in rows]
+
+
+@pytest.mark.parametrize("last", ["x", "", "two\nlines", NULL])
+def test_plain_file_is_read_once(tmp_path: Path, blocks: list[str], last: str) -> None:
+    content = jackson.encode(["number", "text"], [["1", "a"], ["2", last]], NULL)
+    assert read(tmp_path, content, NUMBER, TEXT) == [(1, "a"), (2, stored(last))]
+    assert not blocks
+
+
+def test_rows_behind_what_the_stream_refuses_come_by_blocks_and_none_twice(
+    tmp_path: Path, blocks: list[str]
+) -> None:
+    rows = [[str(i), "2020-01-01T00:00:00Z"] for i in range(10_000)]
+    rows[7000][1] = NANOSECONDS
+    content = jackson.encode(["number", "moment"], rows, NULL)
+    with block_bytes(4096):
+        found = read(tmp_path, content, NUMBER, MOMENT)
+    assert [number for number, _ in found] == list(range(10_000))
+    assert blocks == ["by blocks"]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (["x", "a"], 'row 7001, column "number": not a LONG value'),
+        (["1", "a", "b"], "row 7001: does not have 2 cells"),
+    ],
+)
+def test_error_names_the_row(tmp_path: Path, row: Sequence[str], reason: str) -> None:
+    lines = [f"{i},a" for i in range(7000)] + [",".join(row)]
+    content = "\n".join(["number,text", *lines, "5,x\n"]).encode()
+    with block_bytes(4096), pytest.raises(BatchFileError) as raised:
+        read(tmp_path, content, NUMBER, TEXT)
+    assert reason in str(raised.value)
+
+
+@pytest.mark.parametrize("column", [TEXT, NUMBER, MOMENT, Column("json", DataType.JSON)])
+@pytest.mark.parametrize("value", ["", "x", "1", "2020-01-01T00:00:00Z", 'x""', NULL])
+@pytest.mark.parametrize("end", ["", "\n", "\r\n", "\n5,6\n"])
+def test_open_quote_at_the_end_is_damage(
+    tmp_path: Path, column: Column, value: str, end: str
+) -> None:
+    content = f'first,{column.name}\n1,\n2,"{value}{end}'.encode()
+    with pytest.raises(BatchFileError):
+        read(tmp_path, content, Column("first", DataType.LONG), column)
+
+
+def test_mark_at_the_front_of_a_value_is_kept(tmp_path: Path, blocks: list[str]) -> None:
+    content = "text\n\ufeffa\n\ufeffb\n".encode()
+    assert read(tmp_path, content, TEXT) == [("\ufeffa",), ("\ufeffb",)]
+    assert not blocks
+
+
+def test_file_without_rows(tmp_path: Path) -> None:
+    assert read(tmp_path, b"number,text\n", NUMBER, TEXT) == []
+    assert read(tmp_path, b"number,text", NUMBER, TEXT) == []
+
+
+def test_what_was_changed_is_counted_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    columns = Column("binary", DataType.BINARY), MOMENT
+    rows = [["[B@1f", "2020-01-01T00:00:00Z"] for _ in range(3000)]
+    content = jackson.encode(["binary", "moment"], [*rows, ["AP8=", NANOSECONDS]], NULL)
+    with block_bytes(4096), caplog.at_level(logging.WARNING):
+        assert len(read(tmp_path, content, *columns)) == len(rows) + 1
+    (record,) = caplog.records
+    assert '3000 values of column "binary" were not base64' in record.getMessage()
+
+
+def test_file_may_be_left_before_its_end(tmp_path: Path) -> None:
+    content = jackson.encode(["number"], [[str(i)] for i in range(200_000)], NULL)
+    file = batch_file(tmp_path, content, NUMBER)
+    with block_bytes(4096):
+        for _ in range(20):
+            with file.open() as rows:
+                assert next(iter(rows)).num_rows
+            with suppress(KeyError), file.open() as rows:
+                raise KeyError(next(iter(rows)))
