@@ -42,6 +42,22 @@ def test_schemas_of_the_warehouse_are_refused(client: Client, schema: str) -> No
     assert "belongs to the warehouse" in client.describe("t").task.message
 
 
+@pytest.mark.parametrize(("texts", "elsewhere"), [(40, False), (20, True)])
+def test_rows_of_many_short_texts_are_stored_whole(
+    client: Client, database: Database, texts: int, *, elsewhere: bool
+) -> None:
+    """A row of a few long values still has them moved out of it."""
+    wanted = table(ID, *[column(f"text {i}") for i in range(texts)])
+    # no text repeats itself, so none is compressed
+    row: Row = {f"text {i}": "".join(map(chr, range(65 + i, 190))) for i in range(texts)}
+    assert client.create(wanted).success
+    assert client.write(wanted, replace=[[{"id": 1, **row}]]).success
+    assert database.execute(
+        "SELECT pg_relation_size(reltoastrelid) > 0 FROM pg_class"
+        " WHERE oid = '{schema}.t'::regclass"
+    ) == [(elsewhere,)]
+
+
 def test_unknown_column_type_is_a_task(client: Client) -> None:
     assert "UNSPECIFIED" in client.create(table(common.Column(name="x"))).task.message
 

@@ -224,6 +224,10 @@ class Session(ABC):
         """Whether the warehouse's type alone does not tell the column's Fivetran type."""
 
     @abstractmethod
+    def storage(self, table: Table) -> dict[str, Any]:
+        """How a new table is to be stored: arguments of the warehouse's SQLAlchemy dialect."""
+
+    @abstractmethod
     def cast(self, value: sa.ColumnElement[Any], source: str, target: str) -> sa.ColumnElement[Any]:
         """A value of one of the warehouse's types as another, by Fivetran's notation of texts."""
 

@@ -62,6 +62,7 @@ def create_as(session: Session, name: TableName, table: Table, types: Mapping[st
     if table.key:
         key = [session.name(column.name) for column in table.key]
         clause.append_constraint(sa.PrimaryKeyConstraint(*key))
+    clause.kwargs.update(session.storage(table))
     session.execute(CreateTable(clause))
     if comment := comment_for(name.table, clause.name):
         session.comment(clause, comment)

@@ -19,7 +19,7 @@ from sqlalchemy.schema import CreateSchema, CreateTable, SetColumnComment, SetTa
 
 from destination.ahead import ahead, handing_over
 from destination.cancellation import Cancellation
-from destination.schema import Column
+from destination.schema import TEXT_TYPES, Column, Table
 from destination.warehouse.base import Capabilities, Result, Session, StoredTable, TableName
 from destination.warehouse.naming import comment_for
 from destination.warehouse.postgres import catalog, types
@@ -29,9 +29,12 @@ from destination.warehouse.postgres.outcome import short_number
 LOCK_TIMEOUT = "30s"
 """How long a statement waits for a report, say, that holds a lock on the table."""
 
-WHOLE_PAGE_BYTES = 8160
-"""The most that a row may have before its values are compressed. Those of a staging table wait for
-that until they are in their place: it takes longer than all else."""
+WHOLE_PAGES: dict[str, Any] = {"postgresql_with": {"toast_tuple_target": 8160}}
+"""Rows are stored whole as long as they fit a page. Those of a staging table are compressed only in
+their place, since it takes longer than all else."""
+MANY_TEXTS = 32
+"""So many texts share a page only if they are short. PostgreSQL would move each of them out of the row,
+which takes twice the space and five times as long."""
 DUPLICATE_KEY = frozenset({"23505"})
 IN_THE_WAY = frozenset({"55P03", "42501", "2BP01"})
 """A lock that is not available, a table that another owns, an object that depends on it."""
@@ -94,6 +97,10 @@ class PostgresSession(Session):
     def type_remark(self, column: Column) -> bool:
         return types.needs_remark(column.type)
 
+    def storage(self, table: Table) -> dict[str, Any]:
+        texts = [column for column in table.columns if column.type in TEXT_TYPES]
+        return WHOLE_PAGES if len(texts) >= MANY_TEXTS else {}
+
     def cast(self, value: sa.ColumnElement[Any], source: str, target: str) -> sa.ColumnElement[Any]:
         return types.cast(value, source, target)
 
@@ -109,7 +116,7 @@ class PostgresSession(Session):
             *columns,
             schema="pg_temp",
             postgresql_on_commit="DROP",
-            postgresql_with={"toast_tuple_target": WHOLE_PAGE_BYTES},
+            **WHOLE_PAGES,
         )
         self.execute(CreateTable(table))
         return table
