@@ -16,6 +16,8 @@ from destination.batch.decompression import DecompressingReader
 
 BLOCK_BYTES = 2 << 20
 """Smaller blocks cost more calls, larger ones the processor's cache."""
+BLOCKS_AHEAD = 4
+"""How many are read before their rows are asked for."""
 
 
 def is_open_for(header: Header, decoder: Decoder) -> bool:
@@ -48,6 +50,7 @@ def read_stream(
         )
         last: pa.Scalar = pa.scalar("")
         for batch in reader:
+            feed.go_on()
             if batch.num_rows:
                 last = batch.column(header.names[-1])[-1]
                 yield typed.decode(batch.columns, first_row)
@@ -65,23 +68,31 @@ def _holds_end_of_file(last: pa.Scalar) -> bool:
 
 
 class _Feed(io.RawIOBase):
-    """What Arrow reads a file from, until it is closed.
+    """What Arrow reads a file from, block by block, until it is closed.
 
-    Arrow reads ahead in a thread of its own, which closing waits for.
+    Arrow reads in a thread of its own, as far ahead as it is let and holds 64 MiB, which closing waits
+    for.
     """
 
     def __init__(self, stream: DecompressingReader) -> None:
         self._mark = BYTE_ORDER_MARK
         self._stream = stream
         self._reading = threading.Lock()
+        self._ahead = threading.Semaphore(BLOCKS_AHEAD)
         self.ended_with_newline = False
 
     def readable(self) -> bool:
         return True
 
+    def go_on(self) -> None:
+        """Let one more block be read, as one has become rows."""
+        self._ahead.release()
+
     def read(self, size: int = -1) -> bytes:
+        self._ahead.acquire()
         with self._reading:
             if self.closed:
+                self.go_on()
                 return b""
             mark, self._mark = self._mark, b""
             piece = mark + self._stream.read(size - len(mark))
@@ -94,3 +105,4 @@ class _Feed(io.RawIOBase):
     def close(self) -> None:
         with self._reading:
             super().close()
+        self.go_on()
