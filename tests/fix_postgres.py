@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import uuid4
@@ -49,9 +49,10 @@ def schema(session_connection: psycopg.Connection) -> Iterator[str]:
 class Database:
     """Looks into the test's schema, as a customer would."""
 
-    def __init__(self, connection: psycopg.Connection, schema: str) -> None:
+    def __init__(self, connection: psycopg.Connection, schema: str, uri: str) -> None:
         self.connection = connection
         self.schema = schema
+        self._uri = uri
 
     def execute(self, statement: str, **names: str) -> list[tuple[object, ...]]:
         """Execute a statement in which {schema} and further names are put as identifiers."""
@@ -71,7 +72,15 @@ class Database:
         )
         return sorted(self.connection.execute(query).fetchall(), key=repr)
 
+    @contextmanager
+    def locked(self, table: str) -> Iterator[None]:
+        """Another session, a report say, has a table locked against everybody."""
+        lock = psycopg.sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE")
+        with psycopg.connect(self._uri) as report:
+            report.execute(lock.format(psycopg.sql.Identifier(self.schema, table)))
+            yield
+
 
 @pytest.fixture
-def database(session_connection: psycopg.Connection, schema: str) -> Database:
-    return Database(session_connection, schema)
+def database(session_connection: psycopg.Connection, schema: str, postgres_uri: str) -> Database:
+    return Database(session_connection, schema, postgres_uri)

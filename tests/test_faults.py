@@ -186,15 +186,13 @@ def test_deadlock_with_another_session_is_retried(
 def test_report_that_locks_the_table(
     proxied: Client,
     database: Database,
-    postgres_uri: str,
     monkeypatch: pytest.MonkeyPatch,
     table: common.Table,
 ) -> None:
     """A task in the end, and nothing applied; the same batch succeeds when the report is done."""
     monkeypatch.setattr(session, "LOCK_TIMEOUT", "1s")
     assert proxied.create(table).success
-    with psycopg.connect(postgres_uri) as report:
-        report.execute(f'LOCK TABLE "{database.schema}".t IN ACCESS EXCLUSIVE MODE')
+    with database.locked("t"):
         answer = proxied.write(table, replace=[ROWS])
         assert "another session holds a lock on the table" in answer.task.message
     assert database.rows("t") == []
@@ -202,12 +200,9 @@ def test_report_that_locks_the_table(
     assert has_rows_once(database)
 
 
-def test_statement_cancelled_by_an_administrator(
-    client: Client, database: Database, postgres_uri: str
-) -> None:
+def test_statement_cancelled_by_an_administrator(client: Client, database: Database) -> None:
     assert client.create(KEYED).success
-    with psycopg.connect(postgres_uri) as report, ThreadPoolExecutor(1) as calls:
-        report.execute(f'LOCK TABLE "{database.schema}".t IN ACCESS EXCLUSIVE MODE')
+    with database.locked("t"), ThreadPoolExecutor(1) as calls:
         writing = calls.submit(client.write, KEYED, replace=[ROWS])
         (waiting,) = wait_for_sessions(database, 1)
         database.execute(f"SELECT pg_cancel_backend({waiting})")
@@ -217,12 +212,9 @@ def test_statement_cancelled_by_an_administrator(
     assert client.write(KEYED, replace=[ROWS]).success
 
 
-def test_session_ended_by_an_administrator_is_retried(
-    client: Client, database: Database, postgres_uri: str
-) -> None:
+def test_session_ended_by_an_administrator_is_retried(client: Client, database: Database) -> None:
     assert client.create(KEYLESS).success
-    with psycopg.connect(postgres_uri) as report:
-        report.execute(f'LOCK TABLE "{database.schema}".t IN ACCESS EXCLUSIVE MODE')
+    with database.locked("t"):
         writing = threading.Thread(target=client.write, args=(KEYLESS,), kwargs={"replace": [ROWS]})
         writing.start()
         waiting = wait_for_sessions(database, 1)
@@ -232,12 +224,9 @@ def test_session_ended_by_an_administrator_is_retried(
 
 
 @pytest.mark.parametrize("kind", ["deadline", "cancel"])
-def test_client_that_gives_up_stops_the_work(
-    client: Client, database: Database, postgres_uri: str, kind: str
-) -> None:
+def test_client_that_gives_up_stops_the_work(client: Client, database: Database, kind: str) -> None:
     assert client.create(KEYED).success
-    with psycopg.connect(postgres_uri) as report:
-        report.execute(f'LOCK TABLE "{database.schema}".t IN ACCESS EXCLUSIVE MODE')
+    with database.locked("t"):
         path = client.files.write("batch", KEYED.columns, ROWS)
         request = client.request(KEYED, replace_files=[path])
         call = client.stub.WriteBatch.future(request, timeout=0.5 if kind == "deadline" else None)

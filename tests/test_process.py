@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import grpc
-import psycopg
 import pytest
 
 from destination.sdk import common_pb2 as common
@@ -57,15 +56,10 @@ def writing(client: Client) -> Any:
     return client.stub.WriteBatch.future(client.request(TABLE, replace_files=[path]))
 
 
-def locked(database: Database) -> str:
-    return f'LOCK TABLE "{database.schema}".t IN ACCESS EXCLUSIVE MODE'
-
-
 def test_call_under_way_ends_before_the_server_does(
-    process: Running, far_client: Client, database: Database, postgres_uri: str
+    process: Running, far_client: Client, database: Database
 ) -> None:
-    with psycopg.connect(postgres_uri) as report:
-        report.execute(locked(database))
+    with database.locked("t"):
         call = writing(far_client)
         wait_for_sessions(database, 1)
         stopping = threading.Thread(target=process.stop)
@@ -79,10 +73,9 @@ def test_call_under_way_ends_before_the_server_does(
 
 
 def test_process_that_is_killed_leaves_nothing(
-    process: Running, far_client: Client, client: Client, database: Database, postgres_uri: str
+    process: Running, far_client: Client, client: Client, database: Database
 ) -> None:
-    with psycopg.connect(postgres_uri) as report:
-        report.execute(locked(database))
+    with database.locked("t"):
         call = writing(far_client)
         wait_for_sessions(database, 1)
         process.process.kill()
