@@ -6,6 +6,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pyarrow as pa
+
 from destination.errors import CapacityError
 
 MIB = 1 << 20
@@ -27,7 +29,10 @@ class Budget:
     def __init__(self, size: int = DEFAULT_BUDGET) -> None:
         self.size = size
         self.large_bytes = size // 2
-        self._files = threading.BoundedSemaphore(max(1, size // 2 // FILE_BYTES))
+        files = max(1, size // 2 // FILE_BYTES)
+        self._files = threading.BoundedSemaphore(files)
+        # a file whose rows nobody fetches holds one of the threads in which Arrow reads files
+        pa.set_io_thread_count(max(files, pa.io_thread_count()))
         self._large = threading.Lock()
 
     @contextmanager

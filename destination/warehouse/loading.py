@@ -178,9 +178,8 @@ def _merge(
 ) -> int:
     count = 0
     for staged in stage(session, target, sources):
-        if not _may_replace_rows(session, target, staged) or not _replace_rows(
-            session, target, key, staged
-        ):
+        replacing = _may_replace_rows(session, target, staged)
+        if not (replacing and _replace_rows(session, target, key, staged)):
             _upsert(session, target, key, staged)
         count += staged.count
     return count

@@ -2,9 +2,10 @@
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import zstandard
 from hypothesis import given, settings
@@ -14,7 +15,7 @@ from destination.batch import csv, csv_stream
 from destination.batch.decompression import Compression
 from destination.batch.reader import BatchFile, FileParams
 from destination.errors import BatchFileError
-from destination.memory import Budget
+from destination.memory import FILE_BYTES, Budget
 from destination.schema import Column, DataType, Table
 from destination_tester import jackson
 
@@ -26,11 +27,13 @@ NUMBER = Column("number", DataType.LONG)
 MOMENT = Column("moment", DataType.UTC_DATETIME)
 
 
-def batch_file(directory: Path, content: bytes, *columns: Column) -> BatchFile:
+def batch_file(
+    directory: Path, content: bytes, *columns: Column, budget: Budget | None = None
+) -> BatchFile:
     path = directory / "rows.csv.zst"
     path.write_bytes(zstandard.compress(content))
     params = FileParams(Compression.ZSTD, encrypted=False, null_string=NULL, unmodified_string="")
-    return BatchFile(str(path), None, params, Table("t", columns), Budget())
+    return BatchFile(str(path), None, params, Table("t", columns), budget or Budget())
 
 
 def read(directory: Path, content: bytes, *columns: Column) -> list[tuple[object, ...]]:
@@ -161,3 +164,15 @@ def test_file_may_be_left_before_its_end(tmp_path: Path) -> None:
                 assert next(iter(rows)).num_rows
             with suppress(KeyError), file.open() as rows:
                 raise KeyError(next(iter(rows)))
+
+
+def test_files_whose_rows_nobody_fetches_keep_no_other_waiting(tmp_path: Path) -> None:
+    content = jackson.encode(["number"], [[str(i)] for i in range(20_000)], NULL)
+    held = 3 * pa.io_thread_count()
+    budget = Budget(2 * FILE_BYTES * (held + 1))
+    file = batch_file(tmp_path, content, NUMBER, budget=budget)
+    with block_bytes(4096), ExitStack() as opened:
+        for _ in range(held):
+            assert next(iter(opened.enter_context(file.open()))).num_rows
+        with file.open() as rows:
+            assert sum(batch.num_rows for batch in rows) == 20_000
