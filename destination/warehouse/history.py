@@ -122,12 +122,25 @@ def _start_over(
             target, record, {name: earliest.c[f"k{i}"] for i, name in enumerate(record)}
         )
         later = target[START] >= earliest.c.start
-        session.execute(sa.delete(target.clause).where(*same, later))
+        if _is_any(session, target, earliest, [*same, later]):
+            session.execute(sa.delete(target.clause).where(*same, later))
         reaching = sa.or_(target[ACTIVE], target[END] >= earliest.c.start)
         closing = closed(target, earliest.c.start)
         session.execute(sa.update(target.clause).where(*same, reaching).values(closing))
         count += staged.count
     return count
+
+
+def _is_any(
+    session: Session,
+    target: StoredTable,
+    each: sa.FromClause,
+    conditions: Sequence[sa.ColumnElement[bool]],
+) -> bool:
+    """Whether any version fulfils conditions on the key; found by the key's index alone."""
+    version = sa.select(sa.literal(1)).select_from(target.clause).where(*conditions).limit(1)
+    found = sa.select(sa.literal(1)).select_from(each.join(version.lateral("version"), sa.true()))
+    return bool(session.scalar(sa.select(sa.exists(found))))
 
 
 def _update(
@@ -149,7 +162,9 @@ def _update(
     rows = complete(target, changes, staged, record)
     names = [column.name for column in staged.columns]
     stored_key = [target.get(name).name for name in key]
-    session.execute(session.upsert(target.clause, rows, names, stored_key))
+    insert = sa.insert(target.clause).from_select(names, rows)
+    if session.unless_duplicate(lambda: session.execute(insert)) is None:
+        session.execute(session.upsert(target.clause, rows, names, stored_key))
     return staged.count
 
 
