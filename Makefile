@@ -23,8 +23,8 @@ demo: setup ## run the main job against an embedded PostgreSQL
 serve: setup ## serve with an embedded PostgreSQL in .serve/ until Ctrl-C
 	$(BIN)/python main.py --port $(PORT) --embedded .serve
 
-test: setup ## run all tests
-	$(BIN)/python -m pytest $(ARGS)
+test: setup ## run all tests, or ARGS=file
+	$(BIN)/python -m pytest $(or $(ARGS),--numprocesses 2)
 
 bench: setup ## BENCH=group: the connector beside psql; results go to benchmarks/results
 	$(BIN)/python -m benchmarks $(BENCH)

@@ -1,10 +1,11 @@
-"""A PostgreSQL for the session: the embedded one, or the one that TEST_POSTGRES_URL names."""
+"""A PostgreSQL for the session: the embedded one, or a database of the one of TEST_POSTGRES_URL."""
 
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import psycopg
@@ -21,11 +22,23 @@ def postgres_uri() -> Iterator[str]:
     root, the embedded PostgreSQL is one.
     """
     with ExitStack() as resources:
-        uri = os.environ.get("TEST_POSTGRES_URL")
-        if uri is None:
+        server = os.environ.get("TEST_POSTGRES_URL")
+        if server is None:
             directory = Path(resources.enter_context(TemporaryDirectory(prefix="postgres-")))
-            uri = resources.enter_context(embedded_postgres(directory / "data"))
-        yield uri
+            yield resources.enter_context(embedded_postgres(directory / "data"))
+        else:
+            yield resources.enter_context(own_database(server))
+
+
+@contextmanager
+def own_database(server: str) -> Iterator[str]:
+    """A database that no other run of the tests uses; yields its URI."""
+    name = f"test_{uuid4().hex[:12]}"
+    identifier = psycopg.sql.Identifier(name)
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(psycopg.sql.SQL("CREATE DATABASE {}").format(identifier))
+        yield urlsplit(server)._replace(path=f"/{name}").geturl()
+        connection.execute(psycopg.sql.SQL("DROP DATABASE {} WITH (FORCE)").format(identifier))
 
 
 @pytest.fixture(scope="session")

@@ -36,7 +36,10 @@ def table(name: str) -> common.Table:
 
 def sessions(database: Database) -> set[int]:
     """The connector's sessions in PostgreSQL, of this test and of others."""
-    query = "SELECT pid FROM pg_stat_activity WHERE application_name = %s"
+    query = (
+        "SELECT pid FROM pg_stat_activity"
+        " WHERE application_name = %s AND datname = current_database()"
+    )
     return {pid for (pid,) in database.connection.execute(query, (APPLICATION_NAME,))}
 
 
