@@ -26,6 +26,7 @@ from destination.rows import MAX_DECIMAL_DIGITS, arrow_type
 from destination.schema import TEXT_TYPES, Column
 
 BLOCK_BYTES = 2 << 20
+"""Smaller blocks cost more calls, larger ones the processor's cache."""
 FORMS = 4
 """How often a record is in memory at most: as CSV, as Arrow, as COPY data, and in the driver."""
 QUOTE = pa.scalar(ord('"'), pa.uint8())

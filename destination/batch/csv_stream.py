@@ -10,12 +10,16 @@ from contextlib import closing
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
-from destination.batch.csv import BYTE_ORDER_MARK, MISREAD_BY_TYPED_READER, Header, TypedColumns
+from destination.batch.csv import (
+    BLOCK_BYTES,
+    BYTE_ORDER_MARK,
+    MISREAD_BY_TYPED_READER,
+    Header,
+    TypedColumns,
+)
 from destination.batch.decoding import Decoder
 from destination.batch.decompression import DecompressingReader
 
-BLOCK_BYTES = 2 << 20
-"""Smaller blocks cost more calls, larger ones the processor's cache."""
 BLOCKS_AHEAD = 4
 """How many are read before their rows are asked for."""
 
