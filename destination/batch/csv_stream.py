@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -22,6 +23,8 @@ from destination.batch.decompression import DecompressingReader
 
 BLOCKS_AHEAD = 4
 """How many are read before their rows are asked for."""
+CARRIAGE_RETURN = b"\r"
+"""Behind one at the end of a block, Arrow takes a newline away, even in quotes."""
 
 
 def is_open_for(header: Header, decoder: Decoder) -> bool:
@@ -52,6 +55,7 @@ def read_stream(
             arrow_csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
             typed.options,
         )
+        feed.limit(BLOCKS_AHEAD)
         last: pa.Scalar = pa.scalar("")
         for batch in reader:
             feed.go_on()
@@ -74,32 +78,44 @@ def _holds_end_of_file(last: pa.Scalar) -> bool:
 class _Feed(io.RawIOBase):
     """What Arrow reads a file from, block by block, until it is closed.
 
-    Arrow reads in a thread of its own, as far ahead as it is let and holds 64 MiB, which closing waits
-    for.
+    Arrow reads in a thread of its own, as far ahead as it is let, and holds 64 MiB. It must be let until
+    it has opened the file: where that fails, it waits for the block that it reads.
     """
 
     def __init__(self, stream: DecompressingReader) -> None:
-        self._mark = BYTE_ORDER_MARK
+        self._held = BYTE_ORDER_MARK
         self._stream = stream
         self._reading = threading.Lock()
-        self._ahead = threading.Semaphore(BLOCKS_AHEAD)
+        self._turn = threading.Condition()
+        self._limit = math.inf
+        self._ahead = 0
         self.ended_with_newline = False
 
     def readable(self) -> bool:
         return True
 
+    def limit(self, blocks: float) -> None:
+        """Let only so many blocks be read that have not become rows."""
+        with self._turn:
+            self._limit = blocks
+            self._turn.notify()
+
     def go_on(self) -> None:
         """Let one more block be read, as one has become rows."""
-        self._ahead.release()
+        with self._turn:
+            self._ahead -= 1
+            self._turn.notify()
 
     def read(self, size: int = -1) -> bytes:
-        self._ahead.acquire()
+        with self._turn:
+            self._turn.wait_for(lambda: self._ahead < self._limit)
+            self._ahead += 1
         with self._reading:
             if self.closed:
-                self.go_on()
                 return b""
-            mark, self._mark = self._mark, b""
-            piece = mark + self._stream.read(size - len(mark))
+            piece, self._held = self._held + self._stream.read(size - len(self._held)), b""
+            if len(piece) == size and piece.endswith(CARRIAGE_RETURN):
+                piece, self._held = piece[:-1], CARRIAGE_RETURN
             if MISREAD_BY_TYPED_READER in piece:
                 raise pa.ArrowInvalid("holds U+0000")
             if piece:
@@ -109,4 +125,4 @@ class _Feed(io.RawIOBase):
     def close(self) -> None:
         with self._reading:
             super().close()
-        self.go_on()
+        self.limit(math.inf)

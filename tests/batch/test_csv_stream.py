@@ -22,6 +22,7 @@ from destination_tester import jackson
 NULL = "null-string"
 NANOSECONDS = "2020-01-01T00:00:00.123456789Z"
 """A moment that Arrow's reader refuses and the one of texts takes."""
+FIRST = Column("first", DataType.STRING)
 TEXT = Column("text", DataType.STRING)
 NUMBER = Column("number", DataType.LONG)
 MOMENT = Column("moment", DataType.UTC_DATETIME)
@@ -69,14 +70,14 @@ def block_bytes(size: int) -> Iterator[None]:
 
 
 TEXTS = st.text(st.characters(codec="utf-8")) | st.sampled_from(
-    ["", "\n", '"', ",", "\r\n", '","', "\\", '"\n', "\ufeff", "\0", NULL, "x" * 300]
+    ["", "\n", '"', ",", "\r\n", "\r", '","', "\\", '"\n', "\ufeff", "\0", NULL, "x" * 300]
 )
 
 
 @settings(deadline=None)
 @given(
-    rows=st.lists(st.tuples(TEXTS, st.integers(0, 9), TEXTS), max_size=20),
-    size=st.sampled_from([64, 512, 4096]),
+    rows=st.lists(st.tuples(TEXTS, st.integers(0, 9), TEXTS), max_size=50),
+    size=st.integers(32, 128) | st.sampled_from([512, 4096]),
 )
 def test_rows_come_back_whatever_they_hold_and_however_blocks_fall(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, int, str]], size: int
@@ -87,6 +88,25 @@ def test_rows_come_back_whatever_they_hold_and_however_blocks_fall(
         columns = TEXT, NUMBER, Column("last", DataType.STRING)
         found = read(tmp_path_factory.getbasetemp(), content, *columns)
     assert found == [(stored(first), number, stored(last)) for first, number, last in rows]
+
+
+@pytest.mark.parametrize("text", ["\r\n", "a\r\nb", '\r\n"', "\r\r\n", "\n\n", '""', "ä€𝄞"])
+def test_value_may_be_cut_anywhere(tmp_path: Path, text: str, blocks: list[str]) -> None:
+    rows = [["x", text]] * 50 + [["x", "end"]]
+    content = jackson.encode(["first", "text"], rows, NULL)
+    for size in range(64, 96):
+        with block_bytes(size):
+            assert [list(row) for row in read(tmp_path, content, FIRST, TEXT)] == rows
+    assert not blocks
+
+
+def test_first_row_of_many_blocks(tmp_path: Path, blocks: list[str]) -> None:
+    rows = [["x" * 300, "a"], ["y", "b"], ["z" * 300, "c"]]
+    content = jackson.encode(["first", "text"], rows, NULL)
+    with block_bytes(64):
+        for _ in range(50):
+            assert read(tmp_path, content, FIRST, TEXT) == [(first, text) for first, text in rows]
+    assert len(blocks) == 50
 
 
 @pytest.mark.parametrize("last", ["x", "", "two\nlines", NULL])
