@@ -47,7 +47,7 @@ class Server:
                 ("grpc.so_reuseport", 0),
             ],
         )
-        self._health = health.HealthServicer()
+        self._health = HealthServicer()
         destination_sdk_pb2_grpc.add_DestinationConnectorServicer_to_server(servicer, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         services = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
@@ -108,6 +108,17 @@ def _every_address() -> str:
     return "[::]"
 
 
+class HealthServicer(health.HealthServicer):
+    """Tells whether the server serves, on a thread of its own: all others may wait with calls."""
+
+    def Check(  # noqa: N802 (the RPC's name)
+        self, request: health_pb2.HealthCheckRequest, context: grpc.ServicerContext
+    ) -> health_pb2.HealthCheckResponse:
+        return super().Check(request, context)
+
+    Check.experimental_thread_pool = ThreadPoolExecutor(1, thread_name_prefix="health")  # type: ignore[attr-defined]
+
+
 class DefectInterceptor(grpc.ServerInterceptor):
     """Answers INTERNAL where the connector itself fails, with nothing in it that is secret.
 
@@ -120,10 +131,10 @@ class DefectInterceptor(grpc.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         handler = continuation(handler_call_details)
-        if handler is None or handler.unary_unary is None:
+        service, _, method = handler_call_details.method.strip("/").partition("/")
+        if handler is None or handler.unary_unary is None or service != SERVICE:
             return handler
         call = handler.unary_unary
-        method = handler_call_details.method.rsplit("/", 1)[-1]
 
         def guarded(request: Any, context: grpc.ServicerContext) -> Any:
             try:

@@ -11,6 +11,7 @@ import pytest
 from destination.cli import connector
 from destination.memory import MIB, Budget
 from destination.sdk import common_pb2 as common
+from destination.sdk import destination_sdk_pb2 as sdk
 from destination.server import Server
 from destination.servicer import Servicer
 from destination.warehouse.directory import Directory
@@ -93,10 +94,11 @@ def test_connections_are_closed_when_nobody_uses_them(
         resources.callback(warehouses.close_idle, 0)
         resources.callback(server.stop, 5)
         stub = resources.enter_context(reaching(server.port))
-        assert stub.Test(common.TestRequest(name="connection")).success
+        describing = sdk.DescribeTableRequest(schema_name="s", table_name="t")
+        assert stub.DescribeTable(describing).not_found
         assert len(sessions(database) - others) == 1
         warehouses.close_idle(60)
         assert len(sessions(database) - others) == 1
         warehouses.close_idle(0)
         wait_until(lambda: sessions(database) <= others)
-        assert stub.Test(common.TestRequest(name="connection")).success
+        assert stub.DescribeTable(describing).not_found

@@ -13,7 +13,6 @@ from destination.cli import connector
 from destination.sdk import common_pb2 as common
 from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
 from destination.warehouse.postgres.database import APPLICATION_NAME
-from destination_tester.files import BatchFiles
 from tests.fix_connector import Client, calling, column
 from tests.fix_server import PASSWORD, OwnServer
 
@@ -54,17 +53,6 @@ def test_role_whose_password_expired(
         connection.execute("CREATE ROLE expired LOGIN PASSWORD 'x' VALID UNTIL '2020-01-01'")
     configuration = {**password_server.configuration, "user": "expired", "password": "x"}
     assert "correct User and Password" in failure_of(stub, configuration)
-
-
-def test_session_that_may_only_read_is_told(
-    stub: DestinationConnectorStub, password_server: OwnServer, schema: str, tmp_path: Path
-) -> None:
-    with password_server.connect() as connection:
-        connection.execute("CREATE ROLE reader LOGIN SUPERUSER PASSWORD 'x'")
-        connection.execute("ALTER ROLE reader SET default_transaction_read_only = on")
-    client = Client(stub, schema, BatchFiles(tmp_path))
-    client.configuration = {**password_server.configuration, "user": "reader", "password": "x"}
-    assert "connect to the primary server" in client.create(TABLE).task.message
 
 
 @pytest.fixture

@@ -30,12 +30,12 @@ class DecryptingReader(io.RawIOBase):
     """
 
     def __init__(self, ciphertext: BinaryIO, key: bytes) -> None:
+        self._ciphertext = ciphertext  # first: `close` runs even where this raises
         if len(key) != KEY_BYTES:
             raise BatchFileError(f"its key has {len(key)} bytes instead of {KEY_BYTES}")
         iv = ciphertext.read(BLOCK_BYTES)
         if len(iv) != BLOCK_BYTES:
             raise BatchFileError(DAMAGED)
-        self._ciphertext = ciphertext
         self._cipher = Cipher(AES256(key), CBC(iv)).decryptor()
         self._plaintext = memoryview(b"")
         self._next = ciphertext.read(READ_BYTES)

@@ -85,6 +85,7 @@ class StoredTable:
             built anew without a trace; None otherwise.
         standalone: whether a row may be deleted and inserted anew without anybody noticing: no
             trigger, foreign key, rule or policy is about the table.
+        policies: the row-level security policies that hide rows from us; None if none may.
     """
 
     name: TableName
@@ -93,6 +94,7 @@ class StoredTable:
     key_constraint: str | None
     plain_key: str | None
     standalone: bool
+    policies: tuple[str, ...] | None = None
 
     @property
     def table(self) -> Table:
@@ -118,6 +120,21 @@ class StoredTable:
         if stored is None:
             raise RequestError(f'{self.name} has no column "{name}": re-sync the table')
         return stored
+
+    def require_every_row(self) -> None:
+        """Check that no row is hidden from us.
+
+        Raises:
+            RequestError: if a policy may hide rows: they would be neither updated nor deleted.
+        """
+        if self.policies is None:
+            return
+        policies = ", ".join(f'"{policy}"' for policy in self.policies) or "that allows nothing"
+        raise RequestError(
+            f"{self.name} has row-level security that holds for its owner too (policy {policies}): "
+            f"run ALTER TABLE … NO FORCE ROW LEVEL SECURITY as its owner, or give Fivetran's user "
+            f"BYPASSRLS"
+        )
 
     def __getitem__(self, name: str) -> sa.Column[Any]:
         """The column of that full name, for SQLAlchemy statements."""
@@ -176,14 +193,15 @@ class Session(ABC):
         )
 
     def get_table(self, name: TableName) -> StoredTable:
-        """A table that must exist.
+        """A table that must exist, with all of its rows.
 
         Raises:
-            RequestError: if it does not.
+            RequestError: if it does not, or hides rows.
         """
         stored = self.find_table(name)
         if stored is None:
             raise RequestError(f"{name} does not exist: re-sync the table")
+        stored.require_every_row()
         return stored
 
     def lock_table(self, name: TableName) -> StoredTable:
@@ -345,7 +363,7 @@ class Warehouse(ABC):
 
     @abstractmethod
     def check_permissions(self) -> None:
-        """Create a schema and a table, for real, and roll them back.
+        """Create a schema, a table and a staging table, for real, and roll them back.
 
         Raises:
             WarehouseError: naming the missing privilege.

@@ -209,6 +209,7 @@ def truncate(
     stored = session.find_table(name)
     if stored is None:
         return 0
+    stored.require_every_row()
     old = stored[synced] < sa.literal(before, sa.DateTime(timezone=True))
     if deleted is None:
         return session.execute(sa.delete(stored.clause).where(old))

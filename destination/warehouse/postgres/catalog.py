@@ -22,6 +22,9 @@ TABLE_QUERY = sa.text(
                 AND obj_description(x.oid, 'pg_class') IS NULL
                 THEN pg_get_constraintdef(k.oid) END AS plain_key,
            NOT (c.relhastriggers OR c.relhasrules OR c.relrowsecurity) AS standalone,
+           CASE WHEN row_security_active(c.oid)
+                THEN ARRAY(SELECT p.polname::text FROM pg_catalog.pg_policy p
+                           WHERE p.polrelid = c.oid ORDER BY 1) END AS policies,
            a.attname AS name, a.attnum = ANY (k.conkey) AS primary_key,
            format_type(a.atttypid, a.atttypmod) AS type_name,
            coalesce(b.typname, t.typname) AS base_type,
@@ -60,7 +63,13 @@ def find_table(session: Session, name: TableName) -> StoredTable | None:
     clause = session.clause(name, clauses)
     table = rows[0]
     return StoredTable(
-        name, clause, columns, table.key_constraint, table.plain_key, table.standalone
+        name,
+        clause,
+        columns,
+        table.key_constraint,
+        table.plain_key,
+        table.standalone,
+        None if table.policies is None else tuple(table.policies),
     )
 
 

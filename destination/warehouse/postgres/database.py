@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 from uuid import uuid4
 
+import certifi
 import psycopg
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
@@ -20,7 +21,6 @@ from tenacity import (
     RetryCallState,
     Retrying,
     retry_if_exception,
-    stop_after_delay,
     wait_random_exponential,
 )
 
@@ -31,6 +31,8 @@ from destination.schema import Column, DataType, Table
 from destination.warehouse import tables
 from destination.warehouse.base import Session, Warehouse
 from destination.warehouse.postgres import certificates
+from destination.warehouse.postgres.contract import URL, UTF8, begin
+from destination.warehouse.postgres.driver import driver_of
 from destination.warehouse.postgres.errors import explain, is_connection_lost, is_transient
 from destination.warehouse.postgres.outcome import COMMITTED, IN_PROGRESS, Transaction
 from destination.warehouse.postgres.session import PostgresSession
@@ -46,6 +48,7 @@ CONNECT_SECONDS = 10
 INTERRUPT_SECONDS = 3
 CONNECTION_PARAMETERS: dict[str, Any] = {
     "application_name": APPLICATION_NAME,
+    "client_encoding": UTF8,
     "connect_timeout": CONNECT_SECONDS,
     "keepalives_idle": 30,
     "keepalives_interval": 10,
@@ -59,26 +62,20 @@ PATIENCE_SECONDS = 8
 OLDEST_VERSION = 13
 OLDEST_VERSION_NUMBER = OLDEST_VERSION * 10_000
 
-SESSION_SETTINGS = {
-    "TimeZone": "UTC",
-    "standard_conforming_strings": "on",
-    "work_mem": "64MB",
-    "random_page_cost": "1.1",
-}
-"""Set for each transaction, so that a pooler in transaction mode may lie between."""
-
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """How long transient trouble is retried.
 
     Args:
-        seconds: until when a new attempt is begun.
+        seconds: how long after the first failure a new attempt is begun.
         longest_wait: the most seconds between two attempts.
+        attempts: the fewest attempts, however long each takes.
     """
 
     seconds: float = 120
     longest_wait: float = 10
+    attempts: int = 3
 
     def retrying(self, subject: str, cancellation: Cancellation) -> Retrying:
         """Attempts with exponential backoff and jitter."""
@@ -88,9 +85,16 @@ class RetryPolicy:
             if isinstance(error, DBAPIError):
                 logger.warning("retrying: %s", explain(error, subject))
 
+        failures: list[float] = []
+
+        def ran_out(state: RetryCallState) -> bool:
+            failures.append(time.monotonic())
+            lasted = failures[-1] - failures[0]
+            return state.attempt_number >= self.attempts and lasted >= self.seconds
+
         return Retrying(
             retry=retry_if_exception(is_transient),
-            stop=stop_after_delay(self.seconds),
+            stop=ran_out,
             wait=wait_random_exponential(multiplier=0.2, max=self.longest_wait),
             sleep=cancellation.sleep,
             before_sleep=log_retry,
@@ -116,15 +120,10 @@ class PostgresWarehouse(Warehouse):
         self._parameters = {**CONNECTION_PARAMETERS, **parameters}
         self._files = files or ExitStack()
         self._retry = retry or RetryPolicy()
-        self._engine = sa.create_engine(
-            "postgresql+psycopg://",
-            creator=self._connect,
-            pool_size=POOL_SIZE,
-            max_overflow=0,
-            pool_timeout=POOL_WAIT_SECONDS,
-            use_native_hstore=False,
-            hide_parameters=True,
+        self._engine = self._create_engine(
+            pool_size=POOL_SIZE, max_overflow=0, pool_timeout=POOL_WAIT_SECONDS
         )
+        self._checks = self._create_engine(poolclass=sa.NullPool)
 
     @classmethod
     def from_configuration(
@@ -142,7 +141,7 @@ class PostgresWarehouse(Warehouse):
             **certificates.as_files(configuration, files),
         }
         if configuration.sslmode.verifies:
-            parameters.setdefault("sslrootcert", "system")
+            parameters.setdefault("sslrootcert", certifi.where())
         return cls(parameters, files, retry)
 
     @classmethod
@@ -171,6 +170,7 @@ class PostgresWarehouse(Warehouse):
 
         def create_and_roll_back(session: Session) -> None:
             tables.create(session, schema, table)
+            session.create_staging([sa.Column("id", sa.Integer)])
             session.connection.rollback()
 
         self._once("permissions", create_and_roll_back)
@@ -188,16 +188,21 @@ class PostgresWarehouse(Warehouse):
         self._engine.dispose()
         self._files.close()
 
+    def _create_engine(self, **pool: Any) -> sa.Engine:
+        return sa.create_engine(
+            URL, creator=self._connect, use_native_hstore=False, hide_parameters=True, **pool
+        )
+
     def _connect(self) -> psycopg.Connection[Any]:
-        connection = psycopg.connect(**self._parameters, prepare_threshold=None)
+        connection = psycopg.connect(**self._parameters, autocommit=True, prepare_threshold=None)
         _let_rows_queue(connection)
         return connection
 
     def _once(self, subject: str, work: Callable[[Session], Result]) -> Result:
-        """Work without any retry, for somebody who waits."""
+        """Work without any retry, on a connection of its own, for somebody who waits."""
         waiting = ThreadPoolExecutor(1, thread_name_prefix="check")
         cancellation = Cancellation()
-        attempt = waiting.submit(self._read, work, cancellation)
+        attempt = waiting.submit(self._read, work, cancellation, self._checks)
         waiting.shutdown(wait=False)
         try:
             return self._explained(subject, lambda: attempt.result(PATIENCE_SECONDS), cancellation)
@@ -232,9 +237,15 @@ class PostgresWarehouse(Warehouse):
                 raise UnreachableError(f"{explained}; tried for {waited:.0f} s") from error
             raise explained from error
 
-    def _read(self, work: Callable[[Session], Result], cancellation: Cancellation) -> Result:
-        with self._engine.connect() as connection, _interruptible(connection, cancellation):
-            Transaction.begun(connection, SESSION_SETTINGS, writing=False)
+    def _read(
+        self,
+        work: Callable[[Session], Result],
+        cancellation: Cancellation,
+        engine: sa.Engine | None = None,
+    ) -> Result:
+        engine = engine or self._engine
+        with engine.connect() as connection, _interruptible(connection, cancellation):
+            begin(connection)
             return work(PostgresSession(connection, cancellation))
 
     def _attempt(
@@ -242,7 +253,7 @@ class PostgresWarehouse(Warehouse):
     ) -> Result:
         with self._engine.connect() as connection:
             with _interruptible(connection, cancellation):
-                transaction = Transaction.begun(connection, SESSION_SETTINGS, writing=True)
+                transaction = Transaction.begun(connection)
                 session = PostgresSession(connection, cancellation)
                 result = work(session)
             cancellation.check()
@@ -290,7 +301,7 @@ def _interruptible(connection: sa.Connection, cancellation: Cancellation) -> Ite
 
     The connection is not used again then: the server may be about to stop another statement.
     """
-    driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+    driver = driver_of(connection)
     try:
         with cancellation.interrupting(lambda: _interrupt(driver)):
             yield

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, LiteralString
 
 import sqlalchemy as sa
 
 from destination.warehouse.base import Session
 from destination.warehouse.ddl import NamedType
+from destination.warehouse.postgres.contract import DURABLE, begin
 
 IN_PROGRESS, COMMITTED = "in progress", "committed"
 """As pg_xact_status answers."""
 LOST = "lost in a crash"
 
-ERA = sa.cast(sa.func.pg_stat_get_bgwriter_stat_reset_time(), sa.Text)
+NUMBER: LiteralString = "pg_current_xact_id()::text"
+ERA: LiteralString = "pg_stat_get_bgwriter_stat_reset_time()::text"
 """The server's statistics begin anew when it recovers from a crash, and are not replicated."""
 ACTIVITY = sa.table(
     "pg_stat_activity", sa.column("pid"), sa.column("backend_xid"), schema="pg_catalog"
@@ -27,7 +29,7 @@ class Transaction:
     """What a transaction is known by.
 
     Args:
-        number: its number; of a transaction that only reads, 0.
+        number: its number.
         era: when the server last forgot what it had not written yet, by a crash or a failover:
             the numbers of transactions that it forgot are given to others.
     """
@@ -36,15 +38,10 @@ class Transaction:
     era: str
 
     @classmethod
-    def begun(
-        cls, connection: sa.Connection, settings: dict[str, str], *, writing: bool
-    ) -> Transaction:
-        """Begin a transaction with settings of its own."""
-        set_all = [sa.func.set_config(name, value, True) for name, value in settings.items()]
-        number = sa.func.pg_current_xact_id() if writing else sa.literal("0")
-        query = sa.select(sa.cast(number, sa.Text), ERA, *set_all)
-        row = connection.execute(query).one()
-        return cls(row[0], row[1])
+    def begun(cls, connection: sa.Connection) -> Transaction:
+        """Begin a transaction that writes."""
+        number, era, _ = begin(connection, f"{NUMBER}, {ERA}, {DURABLE}")
+        return cls(number, era)
 
     def outcome(self, session: Session, landed: Callable[[Session], bool] | None) -> str:
         """What became of it, asked in a later session.
@@ -56,7 +53,7 @@ class Transaction:
             session: where to ask.
             landed: the transaction's session's of that name.
         """
-        if session.scalar(sa.select(ERA)) != self.era:
+        if session.scalar(sa.select(sa.text(ERA))) != self.era:
             return COMMITTED if landed is not None and landed(session) else LOST
         number = sa.cast(sa.literal(self.number), NamedType("xid8"))
         status = str(session.scalar(sa.select(sa.func.pg_xact_status(number))))

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import chain, count, islice
-from typing import Any, cast
+from typing import Any
 
 import psycopg
 import pyarrow as pa
@@ -23,11 +23,10 @@ from destination.schema import TEXT_TYPES, Column, Table
 from destination.warehouse.base import Capabilities, Result, Session, StoredTable, TableName
 from destination.warehouse.naming import comment_for
 from destination.warehouse.postgres import catalog, types
+from destination.warehouse.postgres.contract import LOCK_TIMEOUT
+from destination.warehouse.postgres.driver import as_sqlalchemy, driver_of, sqlalchemy_error
 from destination.warehouse.postgres.errors import explain_copy, sqlstate
 from destination.warehouse.postgres.outcome import short_number
-
-LOCK_TIMEOUT = "30s"
-"""How long a statement waits for a report, say, that holds a lock on the table."""
 
 WHOLE_PAGES: dict[str, Any] = {"postgresql_with": {"toast_tuple_target": 8160}}
 """Rows are stored whole as long as they fit a page. Those of a staging table are compressed only in
@@ -140,15 +139,16 @@ class PostgresSession(Session):
         schema = first[0].schema
         names = _names(target, columns)
         statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(*names)
+        driver = driver_of(self.connection)
         try:
-            with self._raw() as cursor, cursor.copy(statement) as copy:
+            with driver.cursor() as cursor, cursor.copy(statement) as copy:
                 return self._write(copy, chain(handing_over(first), batches), schema)
         except psycopg.Error as error:
             stored = [column.name for column in columns]
             refused = explain_copy(error, dict(zip(stored, schema.names, strict=True)))
             if refused is not None:
                 raise refused from error
-            raise self._as_sqlalchemy(error) from error
+            raise sqlalchemy_error(driver, error) from error
 
     def unless_duplicate(self, work: Callable[[], Result | None]) -> Result | None:
         return self._unless(DUPLICATE_KEY, work)
@@ -251,22 +251,9 @@ class PostgresSession(Session):
 
     def _execute_raw(self, statement: sql.Composed) -> None:
         """Execute a statement that SQLAlchemy has no words for."""
-        try:
-            self._raw().execute(statement)
-        except psycopg.Error as error:
-            raise self._as_sqlalchemy(error) from error
-
-    def _raw(self) -> psycopg.Cursor[Any]:
-        """A cursor of the driver, in the same transaction."""
-        return self._driver().cursor()
-
-    def _driver(self) -> psycopg.Connection[Any]:
-        return cast("psycopg.Connection[Any]", self.connection.connection.driver_connection)
-
-    def _as_sqlalchemy(self, error: psycopg.Error) -> DBAPIError:
-        """The error as SQLAlchemy raises those of its own statements."""
-        statement = "one of the driver's own"
-        return DBAPIError(statement, None, error, connection_invalidated=self._driver().broken)
+        driver = driver_of(self.connection)
+        with as_sqlalchemy(driver):
+            driver.execute(statement)
 
 
 def _names(

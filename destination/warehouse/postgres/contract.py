@@ -1,0 +1,157 @@
+"""The session contract: every setting that changes what our statements mean, set in each transaction.
+
+A server, a database or a role hands its settings to every session. Nothing that they say is trusted:
+each transaction begins by `BEGIN`, which names its isolation level, and a list of `SET LOCAL`. These
+are commands, which no function of another user can shadow, and end with the transaction, so that a
+pooler in transaction mode may lie between. `search_path` is among them, so every name of ours is
+qualified from there on.
+
+What is not in the list is respected on purpose: docs/operations.md says which and why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, LiteralString
+
+import psycopg
+import sqlalchemy as sa
+from psycopg import sql
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+
+from destination.warehouse.postgres.driver import as_sqlalchemy, driver_of
+
+LOCK_TIMEOUT = "30s"
+"""How long a statement waits for a report, say, that holds a lock on the table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting of the contract.
+
+    Args:
+        name: as PostgreSQL has it.
+        value: what each transaction sets it to; names are a list of such.
+        reason: what another value would do.
+        since: the oldest version that knows it, as `server_version_num` has it.
+    """
+
+    name: str
+    value: str | tuple[str, ...]
+    reason: str
+    since: int = 0
+
+    @property
+    def command(self) -> sql.Composed:
+        """The command that sets it until the transaction's end."""
+        names = (self.value,) if isinstance(self.value, str) else self.value
+        values = sql.SQL(", ").join(map(sql.Literal, names))
+        return sql.SQL("SET LOCAL {} = {}").format(sql.Identifier(self.name), values)
+
+
+UTF8 = "UTF8"
+CONTRACT = (
+    # First, so that nothing that follows can be shadowed.
+    Setting(
+        "search_path", ("pg_catalog", "pg_temp"), "functions and tables of others would be used"
+    ),
+    Setting("client_encoding", UTF8, "texts would be stored as other characters"),
+    Setting("standard_conforming_strings", "on", "backslashes in literals would be escapes"),
+    Setting("row_security", "off", "rows that a policy hides would be skipped without an error"),
+    Setting("TimeZone", "UTC", "date-times would be converted by the server's zone"),
+    Setting("DateStyle", "ISO, YMD", "texts would hold dates in another notation"),
+    Setting("IntervalStyle", "postgres", "texts would hold intervals in another notation"),
+    Setting("extra_float_digits", "1", "texts would hold fewer digits than the numbers"),
+    Setting("bytea_output", "hex", "texts would hold bytes in another notation"),
+    Setting("xmloption", "content", "texts that are no whole documents would be refused as XML"),
+    Setting(
+        "lc_monetary", "C", "amounts of money would be read and written by the server's locale"
+    ),
+    Setting("lc_numeric", "C", "numbers would be formatted by the server's locale"),
+    Setting("lc_time", "C", "dates would be formatted by the server's locale"),
+    Setting("array_nulls", "on", "NULL in an array would be a text"),
+    Setting("transform_null_equals", "off", "comparisons with NULL would find rows"),
+    Setting("quote_all_identifiers", "off", "the catalog would name types in another way"),
+    Setting("exit_on_error", "off", "a refused row would end the session"),
+    Setting(
+        "client_min_messages", "error", "notices, which may quote rows, would be sent for each"
+    ),
+    Setting("statement_timeout", "0", "a load that takes longer would be cancelled"),
+    Setting("transaction_timeout", "0", "a load that takes longer would lose its session", 170000),
+    Setting(
+        "idle_in_transaction_session_timeout",
+        "0",
+        "a load would lose its session while a batch file is read",
+    ),
+    Setting(
+        "lock_timeout", LOCK_TIMEOUT, "a lock of somebody else would be waited for without end"
+    ),
+    Setting("restrict_nonsystem_relation_kind", "", "foreign tables could not be loaded", 170000),
+    Setting("jit", "off", "statements about many columns would take seconds to compile"),
+    Setting("work_mem", "64MB", "sorting and joining staged rows would go to disk"),
+    Setting("random_page_cost", "1.1", "rows would be looked up by reading the whole table"),
+)
+"""Every setting that our statements depend on, in the order in which they are set."""
+
+DURABLE: LiteralString = """
+    CASE WHEN current_setting('synchronous_commit') = 'off'
+         THEN set_config('synchronous_commit', 'local', true) END"""
+"""A commit that is answered must survive a crash of the server. Whether it waits for further servers is
+the customer's choice."""
+
+BEGIN: LiteralString = "BEGIN ISOLATION LEVEL READ COMMITTED"
+"""A level above would let a batch that waited for another miss what that one wrote."""
+BEGIN_WRITING: LiteralString = f"{BEGIN} READ WRITE NOT DEFERRABLE"
+
+
+def begin(connection: sa.Connection, values: LiteralString = DURABLE) -> tuple[Any, ...]:
+    """Begin a transaction by the contract, and ask for values, all in one round trip.
+
+    Args:
+        connection: its driver's connection is in autocommit mode, so that the driver begins nothing.
+        values: what to ask for, as the columns of a query.
+
+    Returns:
+        The values.
+
+    Raises:
+        DBAPIError: if the server cannot be reached or refuses a setting.
+    """
+    driver = driver_of(connection)
+    version = driver.info.server_version
+    with as_sqlalchemy(driver), driver.cursor() as cursor:
+        try:
+            cursor.execute(_opening(BEGIN_WRITING, version, values))
+        except psycopg.errors.FeatureNotSupported:
+            # A standby, which can be read. It refuses whatever writes.
+            driver.rollback()
+            cursor.execute(_opening(BEGIN, version, values))
+        while cursor.nextset():
+            pass
+        row: tuple[Any, ...] = cursor.fetchone() or ()
+        return row
+
+
+@cache
+def _opening(begin: LiteralString, server_version: int, values: LiteralString) -> bytes:
+    settings = [setting.command for setting in CONTRACT if setting.since <= server_version]
+    query = sql.SQL("SELECT ") + sql.SQL(values)
+    return sql.SQL("; ").join([sql.SQL(begin), *settings, query]).as_bytes()
+
+
+class ContractDialect(PGDialect_psycopg):
+    """PostgreSQL by psycopg; what SQLAlchemy itself asks a new server is asked under the contract."""
+
+    supports_statement_cache = True
+
+    def initialize(self, connection: sa.Connection) -> None:
+        """Learn what SQLAlchemy needs to know of a server, in a transaction that it rolls back."""
+        begin(connection)
+        super().initialize(connection)  # type: ignore[no-untyped-call]
+
+
+registry.register("postgresql.contract", __name__, ContractDialect.__name__)
+URL = "postgresql+contract://"
+"""Leads SQLAlchemy to `ContractDialect`."""

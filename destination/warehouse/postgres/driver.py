@@ -1,0 +1,35 @@
+"""The driver's connection below one of SQLAlchemy's, for what SQLAlchemy has no words for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import psycopg
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+
+
+def driver_of(connection: sa.Connection) -> psycopg.Connection[Any]:
+    """The driver's connection."""
+    return cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+
+
+@contextmanager
+def as_sqlalchemy(driver: psycopg.Connection[Any]) -> Iterator[None]:
+    """Raise the driver's errors as SQLAlchemy raises those of its own statements.
+
+    Raises:
+        DBAPIError: instead of `psycopg.Error`.
+    """
+    try:
+        yield
+    except psycopg.Error as error:
+        raise sqlalchemy_error(driver, error) from error
+
+
+def sqlalchemy_error(driver: psycopg.Connection[Any], error: psycopg.Error) -> DBAPIError:
+    """The driver's error as SQLAlchemy raises those of its own statements."""
+    statement = "one of the driver's own"
+    return DBAPIError(statement, None, error, connection_invalidated=driver.broken)
