@@ -54,13 +54,18 @@ class Watch(logging.Handler, grpc.UnaryUnaryClientInterceptor):
 
     def look_at_sessions(self, uri: str) -> None:
         """Look at what PostgreSQL shows of its sessions, until told that it is over."""
-        shown = "SELECT application_name, query FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+        # A session's query is in the encoding of its own database.
+        shown = (
+            "SELECT application_name, textsend(query) FROM pg_stat_activity"
+            " WHERE pid <> pg_backend_pid() AND query IS NOT NULL"
+        )
         with psycopg.connect(uri, autocommit=True) as connection:
             while not self._over.wait(POLL_SECONDS):
                 for name, query in connection.execute(shown):
                     if name.startswith("fivetran"):
-                        self.queries.add(query)
-                        self.look_for([MARK], f"{name} {query}")
+                        text = query.decode(errors="replace")
+                        self.queries.add(text)
+                        self.look_for([MARK], f"{name} {text}")
 
     def stop(self) -> None:
         self._over.set()
