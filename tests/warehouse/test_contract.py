@@ -15,6 +15,7 @@ from destination.cancellation import Cancellation
 from destination.sdk import common_pb2 as common
 from destination.warehouse.postgres.contract import CONTRACT, Setting
 from destination.warehouse.postgres.database import PostgresWarehouse
+from destination_tester.files import Row
 from tests.fix_connector import column
 from tests.fix_postgres import own_database
 from tests.fix_roles import Role, plays_samples, role_of
@@ -179,13 +180,13 @@ def test_batches_of_one_table_at_once_apply_one_after_the_other(own_role: Role, 
     table = common.Table(
         name="t", columns=[column("id", common.INT, key=True), column("a"), column("b")]
     )
-    row = {"id": 1, "a": "", "b": ""}
+    row: Row = {"id": 1, "a": "", "b": ""}
     with poisoned(own_role, "ROLE", {"default_transaction_isolation": level}):
         assert own_role.client.create(table).success
         assert own_role.client.write(table, replace=[[row]]).success
         unmodified = own_role.client.files.params.unmodified_string
         for round_ in map(str, range(10)):
-            updates = (
+            updates: tuple[Row, Row] = (
                 {"id": 1, "a": round_, "b": unmodified},
                 {"id": 1, "a": unmodified, "b": round_},
             )
@@ -243,7 +244,7 @@ def test_rows_hidden_by_a_policy_are_not_passed_over(own_role: Role, policy: str
         ],
     )
     client, name = own_role.client, sql.Identifier(own_role.client.schema, "t")
-    row = {"id": 1, "_fivetran_synced": "2020-01-01T00:00:00Z"}
+    row: Row = {"id": 1, "_fivetran_synced": "2020-01-01T00:00:00Z"}
     assert client.create(table).success
     assert client.write(table, replace=[[row]]).success
     own_role.connection.execute(

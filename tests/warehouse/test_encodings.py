@@ -10,6 +10,7 @@ import pytest
 from psycopg import sql
 
 from destination.sdk import common_pb2 as common
+from destination_tester.files import Row
 from tests.fix_connector import column
 from tests.fix_roles import Role, plays_samples, role_of
 
@@ -56,7 +57,7 @@ def test_text_that_fits_the_encoding_is_stored_exactly(encoded: tuple[str, str, 
     assert client.create(TABLE).success
     assert client.write(TABLE, replace=[[{"id": 1, "text": text, "json": json}]]).success
     assert texts(role) == [(1, text, json)]
-    changed = {"id": 1, "text": text * 2, "json": client.files.params.unmodified_string}
+    changed: Row = {"id": 1, "text": text * 2, "json": client.files.params.unmodified_string}
     assert client.write(TABLE, update=[[changed]]).success
     assert texts(role) == [(1, text * 2, json)]
 
@@ -76,7 +77,7 @@ def test_text_that_does_not_fit_is_told_by_row_and_column(encoded: tuple[str, st
         pytest.skip("SQL_ASCII takes all bytes")
     client = role.client
     assert client.create(TABLE).success
-    rows = [
+    rows: list[Row] = [
         {"id": i, "text": "marked-secret 😀" if i == 7 else "a", "json": "1"} for i in range(20)
     ]
     written = client.write(TABLE, replace=[rows])
