@@ -92,7 +92,7 @@ class Shadows:
         parts = (sql.Identifier(name), sql.SQL(arguments), sql.SQL(result), sql.Literal(SHADOW))
         self.make(f"{name}({arguments})", sql.SQL(create).format(*parts))
 
-    def operator(self, name: str, left: str, right: str, result: str, number: int) -> None:
+    def operator(self, name: str, left: str, right: str, result: str, *, number: int) -> None:
         self.function(f"shadow_{number}", f"{left}, {right}", result)
         create = "CREATE OPERATOR public.{} (LEFTARG = {}, RIGHTARG = {}, FUNCTION = public.{})"
         function = sql.Identifier(f"shadow_{number}")
@@ -117,7 +117,7 @@ def shadow_all(connection: psycopg.Connection, sent: list[str]) -> list[str]:
     for _, name, arguments, result in connection.execute(FUNCTIONS, [words]).fetchall():
         shadows.function(name, arguments, result)
     for number, operator in enumerate(connection.execute(OPERATORS, [signs]).fetchall()):
-        shadows.operator(*operator, number)
+        shadows.operator(*operator, number=number)
     for (name,) in connection.execute(RELATIONS, [words]).fetchall():
         shadows.relation(name)
     for (name,) in connection.execute(TYPES, [words]).fetchall():
