@@ -82,6 +82,11 @@ class OwnServer:
             "sslmode": "prefer",
         }
 
+    @property
+    def as_user(self) -> list[str]:
+        """What runs a command as the server's user."""
+        return ["runuser", "-u", self._user, "--"] if self._user else []
+
     def _wait_until_ready(self) -> None:
         """Wait by connecting; pg_ctl's own waiting has been seen to crash."""
         for _ in range(300):
@@ -93,8 +98,7 @@ class OwnServer:
 
     def _run(self, program: str, *arguments: str, check: bool = True) -> None:
         """Run a program as the server's user; `subprocess` itself would have to fork all threads."""
-        as_user = ["runuser", "-u", self._user, "--"] if self._user else []
-        command = [*as_user, str(self._binaries / program), *arguments]
+        command = [*self.as_user, str(self._binaries / program), *arguments]
         subprocess.run(command, cwd="/", check=check, stdout=subprocess.DEVNULL)
 
     @staticmethod

@@ -1,23 +1,26 @@
 """Many calls at once: none is lost, none surfaces a deadlock, connections stay within their pool."""
 
 import random
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
+import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from destination.cli import connector
 from destination.memory import MIB, Budget
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
-from destination.server import Server
+from destination.server import MAX_CALLS, Server
 from destination.servicer import Servicer
 from destination.warehouse.directory import Directory
 from destination.warehouse.postgres.database import APPLICATION_NAME, POOL_SIZE
-from destination_tester.files import Row
-from tests.fix_connector import Client, calling, column, reaching
+from destination_tester.files import BatchFiles, Row
+from tests.fix_connector import Client, calling, column, reaching, serving
 from tests.fix_postgres import Database
 from tests.waiting import wait_until
 
@@ -102,3 +105,28 @@ def test_connections_are_closed_when_nobody_uses_them(
         warehouses.close_idle(0)
         wait_until(lambda: sessions(database) <= others)
         assert stub.DescribeTable(describing).not_found
+
+
+def test_health_is_answered_while_every_thread_waits(
+    postgres_uri: str, database: Database, schema: str, tmp_path: Path
+) -> None:
+    with (
+        serving(connector(postgres_uri), Budget()) as port,
+        reaching(port) as stub,
+        ThreadPoolExecutor(MAX_CALLS) as calls,
+    ):
+        client = Client(stub, schema, BatchFiles(tmp_path))
+        assert client.create(table("t")).success
+        with database.locked("t"):
+            waiting = [
+                calls.submit(client.write, table("t"), replace=[[{"id": i, "text": ""}]])
+                for i in range(MAX_CALLS)
+            ]
+            wait_until(lambda: len(client.files.keys) == MAX_CALLS)
+            time.sleep(0.5)
+            with grpc.insecure_channel(f"localhost:{port}") as channel:
+                request = health_pb2.HealthCheckRequest()
+                answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=5)
+            assert answer.status == health_pb2.HealthCheckResponse.SERVING
+            assert not any(each.done() for each in waiting)
+        assert all(each.result().success for each in waiting)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import certifi
 import psycopg
 import pytest
 import trustme
@@ -15,6 +16,7 @@ from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
 from destination.warehouse.postgres.database import APPLICATION_NAME
 from tests.fix_connector import Client, calling, column
 from tests.fix_server import PASSWORD, OwnServer
+from tests.waiting import wait_until
 
 TABLE = common.Table(name="t", columns=[column("id", common.INT, key=True)])
 
@@ -53,6 +55,35 @@ def test_role_whose_password_expired(
         connection.execute("CREATE ROLE expired LOGIN PASSWORD 'x' VALID UNTIL '2020-01-01'")
     configuration = {**password_server.configuration, "user": "expired", "password": "x"}
     assert "correct User and Password" in failure_of(stub, configuration)
+
+
+def sessions_of(server: OwnServer) -> int:
+    """How many sessions of the connector a server has."""
+    query = "SELECT count(*)::int FROM pg_stat_activity WHERE application_name = %s"
+    with server.connect() as connection:
+        (count,) = connection.execute(query, (APPLICATION_NAME,)).fetchall()[0]
+    return int(count)
+
+
+def test_test_of_the_form_leaves_no_connection(
+    stub: DestinationConnectorStub, password_server: OwnServer
+) -> None:
+    before = sessions_of(password_server)
+    for name in ("connection", "permissions", "version"):
+        request = common.TestRequest(name=name, configuration=password_server.configuration)
+        assert stub.Test(request).success
+    wait_until(lambda: sessions_of(password_server) == before)
+
+
+def test_test_of_the_form_meets_no_stale_connection(
+    patient: Client, password_server: OwnServer
+) -> None:
+    """Sessions that were pooled before the server was restarted are none of its business."""
+    patient.configuration = password_server.configuration
+    assert patient.create(TABLE).success
+    password_server.stop("fast")
+    password_server.start()
+    assert failure_of(patient.stub, password_server.configuration) == ""
 
 
 @pytest.fixture
@@ -188,6 +219,21 @@ def test_every_tls_mode(
     failure = failure_of(stub, configuration)
     assert told in failure
     assert bool(failure) == bool(told)
+
+
+def test_public_authorities_are_trusted_without_an_upload(
+    patient: Client,
+    tls_server: OwnServer,
+    tls: Authorities,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They are those of certifi, wherever the connector runs: here with one more that a test can be."""
+    bundle = tmp_path / "authorities.pem"
+    bundle.write_bytes(Path(certifi.where()).read_bytes() + tls.right.cert_pem.bytes())
+    monkeypatch.setattr(certifi, "where", lambda: str(bundle))
+    configuration = {**tls_server.configuration, "sslmode": "verify-full", "host": "localhost"}
+    assert failure_of(patient.stub, configuration) == ""
 
 
 def test_client_certificate(

@@ -85,7 +85,7 @@ REMEDIES = {
     "23514": "drop the check constraint, or correct the values at the source",
     "2BP01": "drop or change what depends on it, then retry",
     "0A000": "drop or change what depends on it, then retry",
-    "25006": "connect to the primary server, which allows writing",
+    "25006": "connect to the primary server; if it is, free disk space: providers forbid writing then",
     "28P01": "correct the user and the password",
     "28000": "correct the user, or allow it in pg_hba.conf",
     "3D000": "correct the database",

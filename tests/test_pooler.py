@@ -1,0 +1,112 @@
+"""Behind PgBouncer in transaction mode, where a session is another's at the next transaction."""
+
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import psycopg
+import pytest
+
+from destination.memory import Budget
+from destination.sdk import common_pb2 as common
+from destination.warehouse.postgres.database import PostgresWarehouse
+from destination_tester.files import BatchFiles, Row
+from tests.fix_connector import Client, column, reaching, serving
+from tests.fix_roles import plays_samples
+from tests.fix_server import PASSWORD, OwnServer
+from tests.waiting import wait_until
+
+PGBOUNCER = shutil.which("pgbouncer", path="/usr/sbin:/usr/local/bin:/usr/bin")
+TABLE = common.Table(name="t", columns=[column("id", common.INT, key=True), column("text")])
+
+
+@contextmanager
+def pgbouncer(server: OwnServer, **settings: str) -> Iterator[str]:
+    """Run PgBouncer before a server; yields the URI that leads through it."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    settings = {
+        "listen_addr": "127.0.0.1",
+        "listen_port": str(port),
+        "pool_mode": "transaction",
+        "auth_type": "plain",
+        "default_pool_size": "3",
+        "unix_socket_dir": "",
+        **settings,
+    }
+    with TemporaryDirectory(prefix="pgbouncer-") as name:
+        directory = Path(name)
+        users, ini = directory / "users", directory / "pgbouncer.ini"
+        users.write_text(f'"postgres" "{PASSWORD}"\n')
+        lines = [f"{key} = {value}" for key, value in {**settings, "auth_file": str(users)}.items()]
+        databases = f"[databases]\n* = host=127.0.0.1 port={server.port}\n[pgbouncer]\n"
+        ini.write_text(databases + "\n".join(lines) + "\n")
+        for path in (directory, users, ini):
+            server.own(path)
+        process = subprocess.Popen([*server.as_user, str(PGBOUNCER), "--quiet", str(ini)])
+        uri = f"postgresql://postgres:{PASSWORD}@127.0.0.1:{port}/postgres"
+        try:
+            wait_until(lambda: answers(uri))
+            yield uri
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def answers(uri: str) -> bool:
+    try:
+        psycopg.connect(uri).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+@pytest.fixture(scope="module")
+def pooler(password_server: OwnServer) -> Iterator[str]:
+    if PGBOUNCER is None:
+        pytest.skip("PgBouncer is not installed")
+    with pgbouncer(password_server) as uri:
+        yield uri
+
+
+@pytest.fixture(scope="module")
+def port(pooler: str) -> Iterator[int]:
+    with serving(lambda _: PostgresWarehouse.from_uri(pooler), Budget()) as port:
+        yield port
+
+
+@pytest.mark.parametrize("file_type", ["CSV", "PARQUET"])
+def test_samples_arrive_through_a_pooler(
+    port: int, pooler: str, tmp_path: Path, file_type: str
+) -> None:
+    assert plays_samples(port, pooler, tmp_path, file_type)
+
+
+def test_what_others_leave_in_a_pooled_session_changes_nothing(
+    port: int, pooler: str, schema: str, tmp_path: Path
+) -> None:
+    leaving = (
+        "SET client_encoding TO LATIN1", "SET search_path TO public", "SET DateStyle TO 'SQL, DMY'",
+        "SET default_transaction_isolation TO serializable", "SET statement_timeout TO '10ms'",
+        "SET default_transaction_read_only TO on", "SET exit_on_error TO on",
+    )  # fmt: skip
+    with psycopg.connect(pooler, autocommit=True, prepare_threshold=None) as other:
+        for statement in leaving:
+            other.execute(statement)
+    rows: list[Row] = [{"id": i, "text": "é 日本 😀"} for i in range(5000)]
+    with reaching(port) as stub:
+        client = Client(stub, schema, BatchFiles(tmp_path))
+        assert client.create(TABLE).success
+        with ThreadPoolExecutor(4) as calls:
+            writing = [calls.submit(client.write, TABLE, replace=[rows]) for _ in range(8)]
+            assert all(each.result().success for each in writing)
+    query = psycopg.sql.SQL("SELECT count(*), min(text), max(text) FROM {}")
+    with closing(psycopg.connect(pooler, client_encoding="UTF8")) as connection:
+        found = connection.execute(query.format(psycopg.sql.Identifier(schema, "t"))).fetchall()
+    assert found == [(5000, "é 日本 😀", "é 日本 😀")]
