@@ -13,6 +13,7 @@ from psycopg import sql
 from benchmarks.data import COMMON, NARROW, TEXT_KEY, WIDE, Generator, Load, Shape, write
 from benchmarks.report import Result
 from benchmarks.sides import SCHEMA, Sides
+from benchmarks.small import small
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
 
@@ -252,4 +253,5 @@ GROUPS: dict[str, Case] = {
     "growth": growth,
     "memory": memory,
     "history": history,
+    "small": small,
 }

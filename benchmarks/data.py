@@ -48,7 +48,8 @@ class Shape:
     key: str = "id"
 
 
-def _column(name: str, kind: common.DataType, *, key: bool = False) -> common.Column:
+def column(name: str, kind: common.DataType, *, key: bool = False) -> common.Column:
+    """A column of a table."""
     column = common.Column(name=name, type=kind, primary_key=key)
     if kind == common.DECIMAL:
         column.params.decimal.precision, column.params.decimal.scale = 18, 4
@@ -56,31 +57,31 @@ def _column(name: str, kind: common.DataType, *, key: bool = False) -> common.Co
 
 
 def _shape(name: str, *columns: common.Column) -> Shape:
-    synced = _column("_fivetran_synced", common.UTC_DATETIME)
+    synced = column("_fivetran_synced", common.UTC_DATETIME)
     return Shape(name, common.Table(name=name, columns=[*columns, synced]))
 
 
 COMMON = _shape(
     "common",
-    _column("id", common.LONG, key=True),
-    _column("small", common.SHORT),
-    _column("number", common.INT),
-    _column("amount", common.DECIMAL),
-    _column("rate", common.DOUBLE),
-    _column("flag", common.BOOLEAN),
-    _column("day", common.NAIVE_DATE),
-    _column("local", common.NAIVE_DATETIME),
-    _column("name", common.STRING),
-    _column("description", common.STRING),
-    _column("document", common.JSON),
+    column("id", common.LONG, key=True),
+    column("small", common.SHORT),
+    column("number", common.INT),
+    column("amount", common.DECIMAL),
+    column("rate", common.DOUBLE),
+    column("flag", common.BOOLEAN),
+    column("day", common.NAIVE_DATE),
+    column("local", common.NAIVE_DATETIME),
+    column("name", common.STRING),
+    column("description", common.STRING),
+    column("document", common.JSON),
 )
-NARROW = _shape("narrow", _column("id", common.LONG, key=True), _column("number", common.INT))
-TEXT_KEY = _shape("text_key", _column("id", common.STRING, key=True), *COMMON.table.columns[1:-1])
+NARROW = _shape("narrow", column("id", common.LONG, key=True), column("number", common.INT))
+TEXT_KEY = _shape("text_key", column("id", common.STRING, key=True), *COMMON.table.columns[1:-1])
 WIDE = _shape(
     "wide",
-    _column("id", common.LONG, key=True),
+    column("id", common.LONG, key=True),
     *(
-        _column(f"c{i}", (common.INT, common.STRING, common.DOUBLE, common.UTC_DATETIME)[i % 4])
+        column(f"c{i}", (common.INT, common.STRING, common.DOUBLE, common.UTC_DATETIME)[i % 4])
         for i in range(198)
     ),
 )

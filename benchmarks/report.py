@@ -46,9 +46,9 @@ class Result:
             self.case,
             f"{self.rows:,}",
             f"{self.megabytes:.0f}",
-            f"{self.ours:.2f}",
+            f"{self.ours:.3g}",
             self.other,
-            "" if self.others is None else f"{self.others:.2f}",
+            "" if self.others is None else f"{self.others:.3g}",
             "" if self.ratio is None else f"{self.ratio:.2f}",
             "" if self.peak_mib is None else f"{self.peak_mib:.0f}",
         )

@@ -7,7 +7,9 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,6 +38,7 @@ class Sides:
     Args:
         stub: calls the connector.
         process: the connector's server.
+        uri: of the PostgreSQL.
         psql: psql's command, connected.
         connection: a connection to look and to prepare with.
         files: where batch files go.
@@ -43,6 +46,7 @@ class Sides:
 
     stub: DestinationConnectorStub
     process: subprocess.Popen[str]
+    uri: str
     psql: list[str]
     connection: psycopg.Connection
     files: BatchFiles
@@ -184,6 +188,8 @@ def sides() -> Iterator[Sides]:
         try:
             port = _logged(process, r"listens on port (\d+)")[1]
             found = _logged(process, r"with: (.*psql) '(.*)'")
+            # A server whose log nobody reads stops at a full pipe.
+            threading.Thread(target=deque, args=(process.stdout, 0), daemon=True).start()
             psql = [found[1], found[2], "--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1"]
             with (
                 psycopg.connect(found[2], autocommit=True, prepare_threshold=None) as connection,
@@ -191,7 +197,7 @@ def sides() -> Iterator[Sides]:
             ):
                 connection.execute("SET TimeZone TO 'UTC'")
                 stub = DestinationConnectorStub(channel)
-                yield Sides(stub, process, psql, connection, BatchFiles(directory))
+                yield Sides(stub, process, found[2], psql, connection, BatchFiles(directory))
         finally:
             process.terminate()
             process.communicate()
