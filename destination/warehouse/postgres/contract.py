@@ -121,7 +121,7 @@ def begin(connection: sa.Connection, values: LiteralString = DURABLE) -> tuple[A
     """
     driver = driver_of(connection)
     version = driver.info.server_version
-    with as_sqlalchemy(driver), driver.cursor() as cursor:
+    with as_sqlalchemy(driver, BEGIN), driver.cursor() as cursor:
         try:
             cursor.execute(_opening(BEGIN_WRITING, version, values))
         except psycopg.errors.FeatureNotSupported:

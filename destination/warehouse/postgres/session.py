@@ -145,10 +145,11 @@ class PostgresSession(Session):
                 return self._write(copy, chain(handing_over(first), batches), schema)
         except psycopg.Error as error:
             stored = [column.name for column in columns]
-            refused = explain_copy(error, dict(zip(stored, schema.names, strict=True)))
+            named = dict(zip(stored, schema.names, strict=True))
+            refused = explain_copy(error, target.name, named)
             if refused is not None:
                 raise refused from error
-            raise sqlalchemy_error(driver, error) from error
+            raise sqlalchemy_error(driver, error, statement.as_string()) from error
 
     def unless_duplicate(self, work: Callable[[], Result | None]) -> Result | None:
         return self._unless(DUPLICATE_KEY, work)
@@ -252,7 +253,7 @@ class PostgresSession(Session):
     def _execute_raw(self, statement: sql.Composed) -> None:
         """Execute a statement that SQLAlchemy has no words for."""
         driver = driver_of(self.connection)
-        with as_sqlalchemy(driver):
+        with as_sqlalchemy(driver, statement.as_string()):
             driver.execute(statement)
 
 
