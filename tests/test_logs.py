@@ -71,7 +71,7 @@ def test_what_a_library_logs_is_known_by_its_place_alone(output: io.StringIO, le
         raise ValueError("marked-secret")
     except ValueError:
         text = "Key (id)=(marked-secret)"
-        library.log(level, f"error ignored: {text}: %s", "marked-secret", exc_info=True)  # noqa: G004
+        library.log(level, f"error ignored: {text}: %s", "marked-secret", exc_info=True)
     (line,) = output.getvalue().splitlines()
     assert "marked-secret" not in line
     assert "psycopg.tests logs at test_logs.py:" in line

@@ -103,7 +103,7 @@ def test_privilege_that_is_missing_comes_with_its_grant(
         else german.write(TABLE, replace=[[row]])
     )
     names = f'"{german.schema}"', f'"{german.schema}"."t 5"'
-    assert f"a privilege is missing" in answer.task.message
+    assert "a privilege is missing" in answer.task.message
     assert f"run {told.format(*names)}, for the user" in answer.task.message
 
 
@@ -137,13 +137,16 @@ def test_too_many_connections_are_waited_for(german: Client, german_server: OwnS
         "port": german_server.port,
         "dbname": "postgres",
     }
-    others = []
+    others = [
+        psycopg.connect(**parameters, user=user, password=PASSWORD)
+        for user, count in (("loader", 7), ("postgres", 5))
+        for _ in range(count)
+    ]
     with pytest.raises(psycopg.OperationalError, match="Verbindung"):
-        for _ in range(12):
-            others.append(psycopg.connect(**parameters, user="loader", password=PASSWORD))
+        psycopg.connect(**parameters, user="loader", password=PASSWORD)
     with ThreadPoolExecutor(1) as calls:
         describing = calls.submit(german.describe, TABLE.name)
-        wait_until(lambda: describing.running())
+        wait_until(describing.running)
         with pytest.raises(TimeoutError):
             describing.result(1)
         for each in others:
