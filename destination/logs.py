@@ -80,12 +80,13 @@ def _log_uncaught(
 
 
 def _log_warning(
-    _message: Warning | str,
+    message: Warning | str,
     category: type[Warning],
     filename: str,
     lineno: int,
-    _file: TextIO | None = None,
-    _line: str | None = None,
+    file: TextIO | None = None,
+    line: str | None = None,
 ) -> None:
+    del message, file, line  # which may hold a value
     name, place = category.__name__, Path(filename).name
     logging.getLogger(__name__).warning("a library warns: %s at %s:%d", name, place, lineno)

@@ -93,7 +93,7 @@ def configured() -> Iterator[None]:
 
 @pytest.mark.usefixtures("configured")
 def test_uncaught_errors_and_warnings_are_lines_too(capsys: pytest.CaptureFixture[str]) -> None:
-    logging.getLogger().handlers[0].setStream(sys.stdout)  # type: ignore[attr-defined]
+    logging.getLogger().handlers[0].setStream(sys.stdout)
     warnings.warn("a library's warning about marked-secret", UserWarning, stacklevel=1)
     try:
         raise KeyError("marked-secret")
