@@ -38,7 +38,9 @@ def test_machine_that_is_gone_is_noticed_within_a_minute(password_server: OwnSer
             session.scalar(sa.text(query.format(name))) for name in (*names, "tcp_user_timeout")
         ]
 
-    idle, interval, count, user_timeout = transact(password_server, settings)  # type: ignore[misc]
+    found = transact(password_server, settings)
+    assert isinstance(found, list)
+    idle, interval, count, user_timeout = found
     assert 0 < idle + interval * count <= MINUTE / 1000
     assert 0 < user_timeout <= MINUTE
 
