@@ -20,6 +20,8 @@ from destination.logs import FivetranFormatter
 MARK = "marked-secret"
 POLL_SECONDS = 0.02
 RECENT_LINES = 50
+LIBRARIES = ("grpc", "psycopg", "sqlalchemy.dialects", "sqlalchemy.engine", "sqlalchemy.pool")
+"""Those that may log what the server says, down to the lines for debugging."""
 RECENT_ANSWERS = 500
 
 
@@ -32,7 +34,7 @@ class Watch(logging.Handler, grpc.UnaryUnaryClientInterceptor):
     """Looks at log lines as a handler, at responses as an interceptor, at sessions as a thread."""
 
     def __init__(self) -> None:
-        super().__init__(logging.INFO)
+        super().__init__(logging.DEBUG)
         self.setFormatter(FivetranFormatter())
         self.leaks: list[str] = []
         self.answers: deque[str] = deque(maxlen=RECENT_ANSWERS)
@@ -89,6 +91,8 @@ WATCH = Watch()
 def watching(postgres_uri: str) -> Iterator[None]:
     logging.getLogger().addHandler(WATCH)
     logging.getLogger("destination").setLevel(logging.INFO)
+    for library in LIBRARIES:
+        logging.getLogger(library).setLevel(logging.DEBUG)
     looking = threading.Thread(target=WATCH.look_at_sessions, args=(postgres_uri,))
     looking.start()
     yield

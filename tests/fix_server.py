@@ -138,3 +138,24 @@ def tls_server(postgres_uri: str) -> Iterator[OwnServer]:
         pytest.skip("no PostgreSQL is installed that can do TLS, and the embedded one cannot")
     with own_server(SYSTEM_BINARIES[-1]) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def german_server(postgres_uri: str) -> Iterator[OwnServer]:
+    """A server whose messages are German."""
+    del postgres_uri
+    if not SYSTEM_BINARIES:
+        pytest.skip("no PostgreSQL is installed that knows other languages than English")
+    with own_server(SYSTEM_BINARIES[-1]) as server:
+        server.start(max_connections="12", superuser_reserved_connections="3")
+        with server.connect() as connection:
+            try:
+                connection.execute("ALTER SYSTEM SET lc_messages TO 'de_DE.UTF-8'")
+            except psycopg.Error:
+                pytest.skip("this machine lacks the locale de_DE.UTF-8")
+            connection.execute("SELECT pg_reload_conf()")
+        with server.connect() as connection, pytest.raises(psycopg.Error) as error:
+            connection.execute("SELECT 1 / 0")
+        if "Division durch Null" not in str(error.value):
+            pytest.skip("the installed PostgreSQL lacks its German messages")
+        yield server

@@ -6,13 +6,18 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
 from destination.sdk import common_pb2 as common
-from destination.warehouse.postgres.database import PostgresWarehouse
+from destination.warehouse.postgres.database import (
+    APPLICATION_NAME,
+    PostgresWarehouse,
+    RetryPolicy,
+)
 from destination.warehouse.postgres.embedded import psql_path
 from destination_tester.files import Row
 from tests.fix_connector import Client, calling, column
@@ -41,6 +46,12 @@ class Outage:
         self.server.stop("immediate")
         self.server.start()
         self.restarted.set()
+
+    def sessions(self) -> set[int]:
+        """The connector's sessions."""
+        query = "SELECT pid FROM pg_stat_activity WHERE application_name = %s"
+        with self.server.connect() as connection:
+            return {pid for (pid,) in connection.execute(query, (APPLICATION_NAME,))}
 
     def rows(self) -> tuple[int, int]:
         """How many rows the table has, and how many keys."""
@@ -151,26 +162,52 @@ def test_crash_in_the_middle_of_a_merge(outage: Outage, kind: str) -> None:
     assert outage.rows() == (expected, expected)
 
 
-def test_standby_is_a_task_that_names_the_primary(outage: Outage) -> None:
-    assert outage.client.create(KEYED).success
-    signal = outage.server.data / "standby.signal"
-    outage.server.stop("fast")
+@contextmanager
+def standby(server: OwnServer) -> Iterator[None]:
+    """Have the server be a standby, or one that may be promoted."""
+    signal = server.data / "standby.signal"
+    server.stop("fast")
     signal.touch()
-    outage.server.own(signal)
-    outage.server.start()
+    server.own(signal)
+    server.start()
     try:
-        answer = outage.client.write(KEYED, replace=[ROWS])
-        assert "primary" in answer.task.message, answer
-        assert "primary" in outage.client.create(KEYED).task.message
-        failure = outage.client.stub.Test(common.TestRequest(name="permissions")).failure
-        assert "primary" in failure
-        assert outage.client.describe("t").HasField("table")
+        yield
     finally:
-        outage.server.stop("fast")
-        signal.unlink()
-        outage.server.start()
+        server.stop("fast")
+        signal.unlink(missing_ok=True)
+        server.start()
+
+
+def test_standby_is_a_task_that_names_the_primary(
+    outage: Outage, schema: str, tmp_path: Path
+) -> None:
+    connect = partial(PostgresWarehouse.from_uri, outage.proxy.conninfo, RetryPolicy(2, 0.5))
+    assert outage.client.create(KEYED).success
+    with calling(lambda _: connect(), schema, tmp_path) as client, standby(outage.server):
+        for answer in (client.write(KEYED, replace=[ROWS]), client.create(KEYED)):
+            assert "connect to the primary server" in answer.task.message, answer
+            assert "tried for" in answer.task.message
+        failure = client.stub.Test(common.TestRequest(name="permissions")).failure
+        assert "primary" in failure
+        assert client.describe("t").HasField("table")
     assert outage.rows() == (0, 0)
     assert outage.client.write(KEYED, replace=[ROWS]).success
+
+
+def test_standby_that_becomes_the_primary_is_waited_for(outage: Outage) -> None:
+    """As after a failover; on a connection of its own, since the primary may be another server."""
+    assert outage.client.create(KEYED).success
+    with standby(outage.server), ThreadPoolExecutor(1) as calls:
+        assert outage.client.describe("t").HasField("table")
+        before = outage.sessions()
+        writing = calls.submit(outage.client.write, KEYED, replace=[ROWS])
+        wait_until(lambda: outage.sessions().isdisjoint(before))
+        assert not writing.done()
+        with outage.server.connect() as connection:
+            connection.execute("SELECT pg_promote()")
+        answer = writing.result()
+        assert answer.success, answer
+        assert outage.rows() == (len(ROWS), len(ROWS))
 
 
 @contextmanager

@@ -71,4 +71,4 @@ def test_role_that_uses_the_schema_and_tables_of_another(role: Role, database: D
     assert "OWNER TO" in write.task.message
     assert "marked-secret" not in write.task.message
     wider = common.Table(name="t", columns=[*TABLE.columns, column("more")])
-    assert 'ALTER TABLE "t" OWNER TO' in role.client.alter(wider).task.message
+    assert f'ALTER TABLE "{database.schema}"."t" OWNER TO' in role.client.alter(wider).task.message

@@ -10,17 +10,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from psycopg import sql
 
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
+from destination.warehouse.postgres.database import PostgresWarehouse, RetryPolicy
 from destination_tester.files import BatchFiles, Row
 from destination_tester.model import ACTIVE, END, OPEN_END, START
 from destination_tester.notation import Cell
-from tests.fix_connector import Client, column, reaching
+from tests.fix_connector import Client, calling, column, reaching
+from tests.fix_postgres import Database
 from tests.fix_secrets import MARK, WATCH, Watch, forms
 from tests.fix_server import OwnServer
 from tests.test_server import ROOT, free_port
@@ -239,3 +243,80 @@ def test_trace_tells_who_writes(tmp_path: Path) -> None:
     command = [strace, "-f", "-qq", "-e", "trace=openat,creat", "-o", str(traced)]
     subprocess.run([*command, "sh", "-c", f"echo > {tmp_path}/written"], check=True)
     assert len(opened_for_writing(traced.read_text())) == 1
+
+
+HAND_MADE = {
+    "tsquery": "ALTER TABLE {0} ALTER text TYPE tsquery USING NULL",
+    "tsvector": "ALTER TABLE {0} ALTER text TYPE tsvector USING NULL",
+    "regclass": "ALTER TABLE {0} ALTER text TYPE regclass USING NULL",
+    "regtype": "ALTER TABLE {0} ALTER text TYPE regtype USING NULL",
+    "regconfig": "ALTER TABLE {0} ALTER text TYPE regconfig USING NULL",
+    "enum": "CREATE TYPE {0}_enum AS ENUM ('a');;ALTER TABLE {0} ALTER text TYPE {0}_enum USING NULL",
+    "domain": "CREATE DOMAIN {0}_domain AS text CHECK (value = 'a');;"
+    "ALTER TABLE {0} ALTER text TYPE {0}_domain",
+    "range": "ALTER TABLE {0} ALTER text TYPE int4range USING NULL",
+    "exclusion": "ALTER TABLE {0} ADD EXCLUDE (text WITH =)",
+    "deferred": "ALTER TABLE {0} ADD UNIQUE (text) DEFERRABLE INITIALLY DEFERRED",
+}
+RAISED = ("42P01", "42501", "2BP01", "0A000", "08006", "57014", "28000", "55P03", "25006", "23505", "22P02")  # fmt: skip
+RAISING = """CREATE FUNCTION {0}_refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
+RAISE EXCEPTION 'no %', NEW.text USING ERRCODE = '%', DETAIL = NEW.text, HINT = NEW.text,
+COLUMN = NEW.text, CONSTRAINT = NEW.text, TABLE = NEW.text; END$$"""
+
+
+@pytest.fixture
+def impatient(postgres_uri: str, schema: str, tmp_path: Path) -> Iterator[Client]:
+    connect = partial(PostgresWarehouse.from_uri, postgres_uri, RetryPolicy(0, 0.1, 1))
+    with calling(lambda _: connect(), schema, tmp_path) as client:
+        yield client
+
+
+def refused_by(client: Client, database: Database, own: str) -> str:
+    """The task for a batch with a marked value, after statements of the customer's."""
+    table = common.Table(name="own", columns=[column("id", common.LONG, key=True), column("text")])
+    assert client.create(table).success
+    for statement in own.split(";;"):
+        name = sql.Identifier(client.schema, "own").as_string()
+        text = statement.replace("{0}_", f'"{client.schema}".own_').replace("{0}", name)
+        database.connection.execute(text.encode())
+    messages = []
+    for rows in (1, 2, 3):
+        batch: Sequence[Row] = [{"id": i, "text": f"{MARK} '"} for i in range(rows)]
+        answer = client.write(table, replace=[batch])
+        messages.append(answer.task.message)
+    assert any(messages)
+    return "".join(messages)
+
+
+@pytest.mark.parametrize("kind", HAND_MADE)
+def test_column_or_constraint_of_the_customer_shows_no_value(
+    impatient: Client, database: Database, kind: str
+) -> None:
+    assert MARK not in refused_by(impatient, database, HAND_MADE[kind])
+
+
+@pytest.mark.parametrize("state", RAISED)
+@pytest.mark.parametrize("when", ["BEFORE INSERT", "DEFERRED"])
+def test_trigger_that_raises_with_a_value_shows_none(
+    impatient: Client, database: Database, state: str, when: str
+) -> None:
+    """Whatever SQLSTATE it gives, and also where it runs at the commit."""
+    deferred = "CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON {0} DEFERRABLE INITIALLY DEFERRED"
+    trigger = deferred if when == "DEFERRED" else "CREATE TRIGGER refuse BEFORE INSERT ON {0}"
+    trigger = f"{trigger} FOR EACH ROW EXECUTE FUNCTION {{0}}_refuse()"
+    raising = RAISING.replace("ERRCODE = '%'", f"ERRCODE = '{state}'")
+    assert MARK not in refused_by(impatient, database, f"{raising};;{trigger}")
+
+
+def test_key_twice_followed_by_a_broken_row_shows_no_value(
+    client: Client, database: Database
+) -> None:
+    """The driver logs the server's error, which quotes the key, when it cleans up after another."""
+    table = common.Table(name="t", columns=[column("id", key=True), column("number", common.LONG)])
+    assert client.create(table).success
+    lines = [f"{MARK},1"] * 200_000 + [f"{MARK},{MARK}"]
+    content = "\n".join(["id,number", *lines, ""]).encode()
+    answer = client.send(table, replace_files=[client.files.write_bytes("broken.csv", content)])
+    assert MARK not in answer.task.message
+    assert answer.task.message
+    assert database.rows("t") == []

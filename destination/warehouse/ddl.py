@@ -23,8 +23,14 @@ class NamedType(sa.types.UserDefinedType[Any]):
         return self.name
 
 
+class AlterTable(ExecutableDDLElement):
+    """ALTER TABLE …"""
+
+    table: sa.Table
+
+
 @dataclass(eq=False)
-class AddColumn(ExecutableDDLElement):
+class AddColumn(AlterTable):
     """ALTER TABLE … ADD COLUMN …"""
 
     table: sa.Table
@@ -32,7 +38,7 @@ class AddColumn(ExecutableDDLElement):
 
 
 @dataclass(eq=False)
-class DropColumn(ExecutableDDLElement):
+class DropColumn(AlterTable):
     """ALTER TABLE … DROP COLUMN …"""
 
     table: sa.Table
@@ -40,7 +46,7 @@ class DropColumn(ExecutableDDLElement):
 
 
 @dataclass(eq=False)
-class AlterColumnType(ExecutableDDLElement):
+class AlterColumnType(AlterTable):
     """ALTER TABLE … ALTER COLUMN … TYPE … USING …"""
 
     table: sa.Table
@@ -50,7 +56,7 @@ class AlterColumnType(ExecutableDDLElement):
 
 
 @dataclass(eq=False)
-class DropNotNull(ExecutableDDLElement):
+class DropNotNull(AlterTable):
     """ALTER TABLE … ALTER COLUMN … DROP NOT NULL"""
 
     table: sa.Table
@@ -58,7 +64,7 @@ class DropNotNull(ExecutableDDLElement):
 
 
 @dataclass(eq=False)
-class AddPrimaryKey(ExecutableDDLElement):
+class AddPrimaryKey(AlterTable):
     """ALTER TABLE … ADD PRIMARY KEY (…), under a name of the warehouse's own choice."""
 
     table: sa.Table
@@ -66,7 +72,7 @@ class AddPrimaryKey(ExecutableDDLElement):
 
 
 @dataclass(eq=False)
-class DropConstraint(ExecutableDDLElement):
+class DropConstraint(AlterTable):
     """ALTER TABLE … DROP CONSTRAINT …"""
 
     table: sa.Table
@@ -74,7 +80,7 @@ class DropConstraint(ExecutableDDLElement):
 
 
 @dataclass(eq=False)
-class RenameTable(ExecutableDDLElement):
+class RenameTable(AlterTable):
     """ALTER TABLE … RENAME TO …"""
 
     table: sa.Table
@@ -82,7 +88,7 @@ class RenameTable(ExecutableDDLElement):
 
 
 @dataclass(eq=False)
-class RenameColumn(ExecutableDDLElement):
+class RenameColumn(AlterTable):
     """ALTER TABLE … RENAME COLUMN … TO …"""
 
     table: sa.Table

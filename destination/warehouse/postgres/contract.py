@@ -101,6 +101,18 @@ DURABLE: LiteralString = """
 """A commit that is answered must survive a crash of the server. Whether it waits for further servers is
 the customer's choice."""
 
+CHECKED: LiteralString = """
+    SELECT set_config('tcp_keepalives_idle', '20', true),
+           set_config('tcp_keepalives_interval', '10', true),
+           set_config('tcp_keepalives_count', '3', true),
+           set_config('tcp_user_timeout', '50000', true),
+           CASE WHEN version() LIKE '%linux%'
+                 AND current_setting('client_connection_check_interval', true) IS NOT NULL
+                THEN set_config('client_connection_check_interval', '5s', true) END"""
+"""The server notices within a minute that a connector vanished without a word, and lets its locks go;
+also while a statement runs, from version 14 on and where it runs on Linux, which alone can tell. A
+connection by a Unix socket has none of the first four: they are 0 there whatever is set."""
+
 BEGIN: LiteralString = "BEGIN ISOLATION LEVEL READ COMMITTED"
 """A level above would let a batch that waited for another miss what that one wrote."""
 BEGIN_WRITING: LiteralString = f"{BEGIN} READ WRITE NOT DEFERRABLE"
@@ -121,7 +133,7 @@ def begin(connection: sa.Connection, values: LiteralString = DURABLE) -> tuple[A
     """
     driver = driver_of(connection)
     version = driver.info.server_version
-    with as_sqlalchemy(driver), driver.cursor() as cursor:
+    with as_sqlalchemy(driver, BEGIN), driver.cursor() as cursor:
         try:
             cursor.execute(_opening(BEGIN_WRITING, version, values))
         except psycopg.errors.FeatureNotSupported:
@@ -138,7 +150,7 @@ def begin(connection: sa.Connection, values: LiteralString = DURABLE) -> tuple[A
 def _opening(begin: LiteralString, server_version: int, values: LiteralString) -> bytes:
     settings = [setting.command for setting in CONTRACT if setting.since <= server_version]
     query = sql.SQL("SELECT ") + sql.SQL(values)
-    return sql.SQL("; ").join([sql.SQL(begin), *settings, query]).as_bytes()
+    return sql.SQL("; ").join([sql.SQL(begin), *settings, sql.SQL(CHECKED), query]).as_bytes()
 
 
 class ContractDialect(PGDialect_psycopg):

@@ -33,7 +33,13 @@ from destination.warehouse.base import Session, Warehouse
 from destination.warehouse.postgres import certificates
 from destination.warehouse.postgres.contract import URL, UTF8, begin
 from destination.warehouse.postgres.driver import driver_of
-from destination.warehouse.postgres.errors import explain, is_connection_lost, is_transient
+from destination.warehouse.postgres.errors import (
+    READ_ONLY,
+    explain,
+    is_connection_lost,
+    is_transient,
+    sqlstate,
+)
 from destination.warehouse.postgres.outcome import COMMITTED, IN_PROGRESS, Transaction
 from destination.warehouse.postgres.session import PostgresSession
 
@@ -231,7 +237,7 @@ class PostgresWarehouse(Warehouse):
             return work()
         except (DBAPIError, sa.exc.TimeoutError) as error:
             cancellation.check()
-            explained = explain(error, subject)
+            explained = explain(error, subject, self._parameters.get("dbname"))
             if isinstance(explained, UnreachableError):
                 waited = time.monotonic() - begun
                 raise UnreachableError(f"{explained}; tried for {waited:.0f} s") from error
@@ -251,7 +257,7 @@ class PostgresWarehouse(Warehouse):
     def _attempt(
         self, subject: str, work: Callable[[Session], Result], cancellation: Cancellation
     ) -> Result:
-        with self._engine.connect() as connection:
+        with self._engine.connect() as connection, _left_if_read_only(connection):
             with _interruptible(connection, cancellation):
                 transaction = Transaction.begun(connection)
                 session = PostgresSession(connection, cancellation)
@@ -286,6 +292,17 @@ class PostgresWarehouse(Warehouse):
             time.sleep(0.1)
         logger.warning("%s: the answer to a commit was lost; it is %s", subject, answer)
         return bool(answer == COMMITTED)
+
+
+@contextmanager
+def _left_if_read_only(connection: sa.Connection) -> Iterator[None]:
+    """Have the next attempt connect anew: after a failover the primary is another server."""
+    try:
+        yield
+    except DBAPIError as error:
+        if sqlstate(error) == READ_ONLY:
+            connection.invalidate()
+        raise
 
 
 def _let_rows_queue(connection: psycopg.Connection[Any]) -> None:

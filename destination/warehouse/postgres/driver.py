@@ -17,8 +17,12 @@ def driver_of(connection: sa.Connection) -> psycopg.Connection[Any]:
 
 
 @contextmanager
-def as_sqlalchemy(driver: psycopg.Connection[Any]) -> Iterator[None]:
+def as_sqlalchemy(driver: psycopg.Connection[Any], statement: str) -> Iterator[None]:
     """Raise the driver's errors as SQLAlchemy raises those of its own statements.
+
+    Args:
+        driver: the connection.
+        statement: what it executes meanwhile.
 
     Raises:
         DBAPIError: instead of `psycopg.Error`.
@@ -26,10 +30,11 @@ def as_sqlalchemy(driver: psycopg.Connection[Any]) -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
-        raise sqlalchemy_error(driver, error) from error
+        raise sqlalchemy_error(driver, error, statement) from error
 
 
-def sqlalchemy_error(driver: psycopg.Connection[Any], error: psycopg.Error) -> DBAPIError:
+def sqlalchemy_error(
+    driver: psycopg.Connection[Any], error: psycopg.Error, statement: str
+) -> DBAPIError:
     """The driver's error as SQLAlchemy raises those of its own statements."""
-    statement = "one of the driver's own"
     return DBAPIError(statement, None, error, connection_invalidated=driver.broken)

@@ -1,66 +1,107 @@
 """PostgreSQL's errors told to the customer: what happened and the remedy, never a row's value.
 
-PostgreSQL puts values into its messages. Its own text is shown only for the classes of errors whose
-messages hold none; the others are told in words of this project.
+Nothing here reads the server's words, which are of its own language: an error is known by its SQLSTATE,
+its fields and the statement that failed. PostgreSQL puts values into its messages, and functions of the
+customer's whatever they like; so its text is shown only for statements that carry no row.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import psycopg
 import sqlalchemy as sa
+from psycopg.sql import Identifier
 from sqlalchemy.exc import DBAPIError
 
 from destination.errors import BatchFileError, UnreachableError, WarehouseError
 
-TRANSIENT_CLASSES = frozenset({"08"})
+READ_ONLY = "25006"
+"""read_only_sql_transaction: of a standby, or a primary that has become one."""
+TRANSIENT_CLASSES = frozenset({"08", "40"})
 TRANSIENT_STATES = frozenset(
     {
+        READ_ONLY,
+        "25P03",  # idle_in_transaction_session_timeout
+        "53300",  # too_many_connections
+        "55P03",  # lock_not_available
         "57P01",  # admin_shutdown
         "57P02",  # crash_shutdown
         "57P03",  # cannot_connect_now: starting up, shutting down
         "57P05",  # idle_session_timeout
-        "25P03",  # idle_in_transaction_session_timeout
-        "53300",  # too_many_connections
-        "40001",  # serialization_failure
-        "40P01",  # deadlock_detected
-        "55P03",  # lock_not_available
     }
 )
-TRANSIENT_CONNECTION_MESSAGES = re.compile(
-    r"refused|timeout|timed out|starting up|shutting down|recovery mode|accepting connections|too many|"
-    r"connection slots|could not translate host name|resolve host|closed the connection|"
-    r"reset by peer|unreachable|no route|broken pipe|EOF detected|No such file",
-    re.IGNORECASE,
-)
-"""A connection that fails has no SQLSTATE: libpq hands out its message alone."""
 
-CONNECTION_REMEDIES = {
-    "password authentication failed": "correct User and Password, or renew the password",
+PERMANENT_REMEDIES = {
+    "authentication failed": "correct User and Password, or renew the password",
     "no password supplied": "fill in Password",
     "does not exist": "correct Database and User, or create them",
+    "no such database": "correct Database, or add it to the pooler's",
+    "no such user": "correct User, or add it to the pooler's",
+    "Tenant or user not found": "correct User: the pooler wants the project's name in it",
+    "is not permitted to log in": "run ALTER ROLE … LOGIN for this user",
+    "permission denied for database": "run GRANT CONNECT ON DATABASE … for this user",
+    "is not currently accepting connections": "run ALTER DATABASE … ALLOW_CONNECTIONS true",
+    "unsupported startup parameter": "add it to the pooler's ignore_startup_parameters",
     "no pg_hba.conf entry": "allow this user, database and address in the server's pg_hba.conf",
+    "pg_hba.conf rejects": "allow this user, database and address in the server's pg_hba.conf",
     "does not support SSL": "turn TLS on at the server, or choose the TLS mode prefer",
     "certificate verify failed": "upload the certificate of the authority that signed the server's",
     "does not match host name": "set Host to the name in the server's certificate, or choose verify-ca",
     "requires a valid client certificate": "upload a client certificate and its key",
     "sslv3 alert certificate required": "upload a client certificate and its key",
     "tlsv13 alert certificate required": "upload a client certificate and its key",
+}
+"""What to do about a log-in that will not succeed later either. It has no SQLSTATE: libpq hands out its
+message alone. A message that has none of these signs may be of any pooler and in any language, and is
+taken for trouble that passes."""
+TRANSIENT_REMEDIES = {
     "refused": "check Host and Port, and that the server is running",
     "resolve host": "correct Host",
     "timeout": "check Host and Port, and that the network lets Fivetran through",
     "unreachable": "check Host and Port, and that the network lets Fivetran through",
+    "too many": "raise the server's max_connections, or end sessions",
+    "connection slots": "raise the server's max_connections, or end sessions",
+    "max_client_conn": "raise this setting of PgBouncer, or end sessions",
+    "max clients": "raise the pooler's number of clients, or end sessions",
+    "server_login_retry": "look at PgBouncer's log: it cannot log in to its server",
+    "cannot connect to server": "look at the pooler's log: it cannot reach its server",
 }
-"""What to do about a connection that fails, by what libpq and the server say about it."""
+CONNECTION_REMEDIES = {**PERMANENT_REMEDIES, **TRANSIENT_REMEDIES}
+OTHER_CONNECTION_REMEDY = (
+    "if that stays, correct User, Password and Database, or ask the server's log"
+)
 
-SHOWN_CLASSES = frozenset({"08", "25", "28", "3D", "3F", "42", "53", "54", "55", "57", "58"})
-"""Classes whose message names objects and settings only."""
+NAME = r'"(?:[^"]|"")+"'
+ROWLESS = re.compile(
+    rf"\s*(?:BEGIN|CREATE (?:SCHEMA|TABLE)|DROP TABLE|COMMENT ON|LOCK TABLE|SET|"
+    rf"ALTER TABLE {NAME}(?:\.{NAME})? "
+    rf"(?:ADD COLUMN|DROP COLUMN|DROP CONSTRAINT|RENAME|ALTER COLUMN {NAME} DROP NOT NULL))\b"
+)
+"""Statements that neither carry a row nor look at one."""
+NAMING_FILES = frozenset({"aclchk.c", "dependency.c", "postgres.c", "tablecmds.c"})
+"""PostgreSQL's own sources whose messages name objects and settings alone. Within a function, the name
+may be one that the function took from a row."""
+CONSTRAINT_FILES = frozenset(
+    {
+        "execExprInterp.c",
+        "execIndexing.c",
+        "execMain.c",
+        "nbtinsert.c",
+        "ri_triggers.c",
+        "tablecmds.c",
+        "tuplesort.c",
+        "tuplesortvariants.c",
+    }
+)
+"""Those that put the name of a constraint or column into an error's fields. A function of the customer's
+may put anything there."""
 SHOWN_WITH_DETAIL = frozenset({"0A000", "2BP01"})
 """Errors whose detail names the objects that stand in the way."""
 
 WORDING = {
+    "08": "the connection was lost",
     "22001": "a value is longer than the column allows",
     "22026": "a value is longer than the column allows, or shorter",
     "22003": "a number is out of the column's range",
@@ -73,9 +114,16 @@ WORDING = {
     "23503": "a foreign key is violated",
     "23505": "a key is not unique",
     "23514": "a check constraint is violated",
+    "23P01": "an exclusion constraint is violated",
+    "25006": "the server allows reading alone",
+    "40": "other sessions change the same rows",
     "42501": "a privilege is missing",
     "53100": "the disk is full",
+    "53200": "the server's memory is exhausted",
+    "53300": "the server has too many sessions",
+    "55P03": "a lock was not to be had in time",
     "57014": "the statement was cancelled",
+    "57P": "the server ended the session",
 }
 REMEDIES = {
     "22": "change the column's type, or correct the values at the source",
@@ -83,6 +131,7 @@ REMEDIES = {
     "23503": "drop the foreign key: rows arrive table by table",
     "23505": "remove the duplicates, or drop the constraint",
     "23514": "drop the check constraint, or correct the values at the source",
+    "23P01": "drop the exclusion constraint, or correct the values at the source",
     "2BP01": "drop or change what depends on it, then retry",
     "0A000": "drop or change what depends on it, then retry",
     "25006": "connect to the primary server; if it is, free disk space: providers forbid writing then",
@@ -93,23 +142,16 @@ REMEDIES = {
     "42804": "the types do not convert: re-sync the table",
     "42846": "the types do not convert: re-sync the table",
     "53100": "free disk space on the database server, then retry",
-    "57014": "somebody, or a statement_timeout, stopped it: raise the timeout for this user",
+    "53200": "give the server more memory, or lower its work_mem",
+    "53300": "raise its max_connections, or end sessions",
     "55P03": "another session holds a lock on the table: end it, then retry",
+    "57014": "somebody, or a statement_timeout, stopped it: raise the timeout for this user",
     "40P01": "another session locks the same rows: end it, then retry",
 }
 
-GRANTS = (
-    (re.compile(r'temporary tables in database "(.+)"'), 'GRANT TEMPORARY ON DATABASE "{0}" TO …'),
-    (re.compile(r"permission denied for database (.+)"), 'GRANT CREATE ON DATABASE "{0}" TO …'),
-    (re.compile(r"permission denied for schema (.+)"), 'GRANT USAGE, CREATE ON SCHEMA "{0}" TO …'),
-    (re.compile(r"permission denied for table (.+)"), 'ALTER TABLE "{0}" OWNER TO …'),
-    (re.compile(r"must be owner of (?:table|relation) (.+)"), 'ALTER TABLE "{0}" OWNER TO …'),
-)
-"""What gives a privilege that PostgreSQL's message says is missing."""
-
-COPY_CONTEXT = re.compile(
-    r'^COPY (?:"(?:[^"]|"")*"|[^,\n]+), line (\d+)(?:, column ([^:\n]+))?', re.MULTILINE
-)
+STAGING = re.compile(r'\s*CREATE (?:TEMPORARY TABLE|TABLE "?pg_temp"?\.)')
+CREATED_IN = re.compile(rf"\s*CREATE TABLE ({NAME})\.")
+TOUCHED = re.compile(rf"(?:TABLE|INTO|UPDATE|FROM|COPY|COLUMN) ({NAME})\.({NAME})")
 
 
 def sqlstate(error: BaseException) -> str | None:
@@ -132,7 +174,7 @@ def is_transient(error: BaseException) -> bool:
     if not isinstance(error.orig, psycopg.OperationalError):
         return False
     was_open = error.statement is not None
-    return was_open or bool(TRANSIENT_CONNECTION_MESSAGES.search(str(error.orig)))
+    return was_open or not any(sign in str(error.orig) for sign in PERMANENT_REMEDIES)
 
 
 def is_connection_lost(error: DBAPIError) -> bool:
@@ -141,84 +183,136 @@ def is_connection_lost(error: DBAPIError) -> bool:
     return error.connection_invalidated or state is None or state.startswith(("08", "57P"))
 
 
-def explain(error: DBAPIError | sa.exc.TimeoutError, subject: str) -> WarehouseError:
+def explain(
+    error: DBAPIError | sa.exc.TimeoutError, subject: str, database: str | None = None
+) -> WarehouseError:
     """An error of the warehouse in the words of this project.
 
     Args:
         error: the error, with notes of what the statement was about.
         subject: what the request is about.
+        database: the database's name, if it is known.
     """
     about = ", ".join([subject, *getattr(error, "__notes__", [])])
     if isinstance(error, sa.exc.TimeoutError):
         return UnreachableError(f"{about}: every connection to PostgreSQL was busy for too long")
     state = sqlstate(error)
     kind = UnreachableError if is_transient(error) else WarehouseError
-    parts = [_what(error, state)]
-    if remedy := _missing_grant(error, state) or _remedy(state):
-        parts.append(remedy)
-    return kind(f"{about}: {': '.join(parts)}")
+    if state is None:
+        return kind(f"{about}: {_without_state(error.orig)}")
+    remedy = _missing_grant(error, database) if state == "42501" else None
+    remedy = remedy or _by_state(REMEDIES, state)
+    return kind(f"{about}: {': '.join(filter(None, (_what(error, state), remedy)))}")
 
 
-def explain_copy(error: psycopg.Error, columns: Mapping[str, str]) -> BatchFileError | None:
+def explain_copy(
+    error: psycopg.Error, table: str, columns: Mapping[str, str]
+) -> BatchFileError | None:
     """An error about a row that COPY refuses; None if it is about something else.
 
     Args:
         error: the driver's error.
+        table: the stored name of the COPY's table.
         columns: the full name of each column of the COPY, by its name there.
     """
     state = error.sqlstate
-    places = COPY_CONTEXT.findall(error.diag.context or "")
-    if state is None or not state.startswith("22") or not places:
+    if state is None or not state.startswith("22"):
         return None
-    row, column = places[-1]
+    place = _place(error.diag.context or "", table, columns)
+    if place is None:
+        return None
+    row, column = place
     reason = WORDING.get(state, "a value does not fit the column")
-    return BatchFileError(reason, row=int(row), column=columns.get(column.strip('"')))
+    return BatchFileError(reason, row=row, column=None if column is None else columns[column])
 
 
-def _what(error: DBAPIError, state: str | None) -> str:
+def _place(context: str, table: str, columns: Mapping[str, str]) -> tuple[int, str | None] | None:
+    """The row and the column that the context of a COPY's error is about.
+
+    Its last line has, among words of the server's language, the table's name, the row's number and,
+    at the end, the column's name.
+    """
+    _, found, behind = context.rpartition("\n")[2].partition(table)
+    number = re.search(r"\d+", behind) if found else None
+    if number is None:
+        return None
+    rest = behind[number.end() :]
+    named = [name for name in columns if rest.endswith(name)]
+    return int(number[0]), max(named, key=len, default=None)
+
+
+def _what(error: DBAPIError, state: str) -> str:
+    words = _by_state(WORDING, state)
     cause = error.orig
-    if state is None or not isinstance(cause, psycopg.Error):
-        return _connection_message(cause)
+    if not isinstance(cause, psycopg.Error):
+        return words or type(cause).__name__
     diagnostic = cause.diag
-    message = diagnostic.message_primary or ""
-    if state in SHOWN_WITH_DETAIL:
-        detail = diagnostic.message_detail
-        return f"{message} ({detail})" if detail else message
-    if state[:2] in SHOWN_CLASSES:
-        words = WORDING.get(state)
+    if _tells_no_row(error, diagnostic):
+        message = diagnostic.message_primary or ""
+        detail = diagnostic.message_detail if state in SHOWN_WITH_DETAIL else None
+        message = f"{message} ({detail})" if detail else message
         return f"{words} ({message})" if words else message
-    words = WORDING.get(state, f"PostgreSQL refused it with SQLSTATE {state}")
+    words = words or f"PostgreSQL refused it with SQLSTATE {state}"
     named = [
         f'{label} "{value}"'
         for label, value in (
             ("column", diagnostic.column_name),
             ("constraint", diagnostic.constraint_name),
         )
-        if value
+        if value and diagnostic.source_file in CONSTRAINT_FILES
     ]
     return f"{words} ({', '.join(named)})" if named else words
 
 
-def _connection_message(cause: BaseException | None) -> str:
+def _tells_no_row(error: DBAPIError, diagnostic: psycopg.errors.Diagnostic) -> bool:
+    """Whether the server's own text cannot hold a value."""
+    if error.statement is not None and ROWLESS.match(error.statement):
+        return True
+    return diagnostic.source_file in NAMING_FILES and diagnostic.context is None
+
+
+def _without_state(cause: BaseException | None) -> str:
+    """What libpq says of a connection; what the driver says of values is not told."""
+    if not isinstance(cause, psycopg.OperationalError):
+        return f"the driver refused it ({type(cause).__name__})"
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
     message = "; ".join(dict.fromkeys(lines))
-    reached = f"PostgreSQL cannot be reached ({message})"
-    for sign, remedy in CONNECTION_REMEDIES.items():
-        if sign in message:
-            return f"{reached}: {remedy}"
-    return reached
+    signs = [sign for sign in CONNECTION_REMEDIES if sign in message]
+    remedy = CONNECTION_REMEDIES[signs[0]] if signs else OTHER_CONNECTION_REMEDY
+    return f"PostgreSQL cannot be reached ({message}): {remedy}"
 
 
-def _remedy(state: str | None) -> str | None:
-    return REMEDIES.get(state or "") or REMEDIES.get((state or "")[:2])
+def _by_state(words: Mapping[str, str], state: str) -> str | None:
+    """What is said of a SQLSTATE, or of all that begin alike."""
+    return next((words[state[:n]] for n in (5, 3, 2) if state[:n] in words), None)
 
 
-def _missing_grant(error: DBAPIError, state: str | None) -> str | None:
-    """The statement that gives a missing privilege, as far as PostgreSQL's message tells which."""
-    if state != "42501" or not isinstance(error.orig, psycopg.Error):
+def _missing_grant(error: DBAPIError, database: str | None) -> str | None:
+    """What gives the privilege that a statement lacked, as far as the statement tells which."""
+    message = error.orig.diag.message_primary if isinstance(error.orig, psycopg.Error) else None
+    grants = list(_grants(error.statement or "", message or "", database))
+    if not grants:
         return None
-    message = error.orig.diag.message_primary or ""
-    for pattern, grant in GRANTS:
-        if found := pattern.search(message):
-            return f"run {grant.format(*found.groups())}, for the user that the setup form names"
-    return None
+    return f"run {'; '.join(grants)}, for the user that the setup form names"
+
+
+def _grants(statement: str, message: str, database: str | None) -> Iterator[str]:
+    quoted = Identifier(database).as_string() if database else "…"
+    if statement.lstrip().startswith("CREATE SCHEMA"):
+        yield f"GRANT CREATE ON DATABASE {quoted} TO …"
+    elif STAGING.match(statement):
+        yield f"GRANT TEMPORARY ON DATABASE {quoted} TO …"
+    elif found := CREATED_IN.match(statement):
+        yield f"GRANT USAGE, CREATE ON SCHEMA {found[1]} TO …"
+    elif found := TOUCHED.search(statement):
+        schema, table = found.groups()
+        # in any language, the message has the name of what it is about
+        of_table, of_schema = (_plain(name) in message for name in (table, schema))
+        if of_schema or not of_table:
+            yield f"GRANT USAGE, CREATE ON SCHEMA {schema} TO …"
+        if of_table or not of_schema:
+            yield f"ALTER TABLE {schema}.{table} OWNER TO …"
+
+
+def _plain(identifier: str) -> str:
+    return identifier[1:-1].replace('""', '"')

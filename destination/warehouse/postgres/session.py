@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import chain, count, islice
@@ -15,12 +16,19 @@ from pgpq import ArrowToPostgresBinaryEncoder
 from psycopg import sql
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.schema import CreateSchema, CreateTable, SetColumnComment, SetTableComment
+from sqlalchemy.schema import (
+    CreateSchema,
+    CreateTable,
+    DropTable,
+    SetColumnComment,
+    SetTableComment,
+)
 
 from destination.ahead import ahead, handing_over
 from destination.cancellation import Cancellation
 from destination.schema import TEXT_TYPES, Column, Table
 from destination.warehouse.base import Capabilities, Result, Session, StoredTable, TableName
+from destination.warehouse.ddl import AlterTable
 from destination.warehouse.naming import comment_for
 from destination.warehouse.postgres import catalog, types
 from destination.warehouse.postgres.contract import LOCK_TIMEOUT
@@ -34,6 +42,13 @@ their place, since it takes longer than all else."""
 MANY_TEXTS = 32
 """So many texts share a page only if they are short. PostgreSQL would move each of them out of the row,
 which takes twice the space and five times as long."""
+CLAIM_SECONDS = 30
+"""For how long a table is claimed, in short attempts with pauses between, before work is begun anew."""
+ATTEMPT = "1s"
+PAUSE_SECONDS = 4
+NOT_IN_TIME = frozenset({"55P03"})
+NOT_LOCKABLE = "42809"
+"""Of a foreign table, which takes no lock by command."""
 DUPLICATE_KEY = frozenset({"23505"})
 IN_THE_WAY = frozenset({"55P03", "42501", "2BP01"})
 """A lock that is not available, a table that another owns, an object that depends on it."""
@@ -53,6 +68,13 @@ class PostgresSession(Session):
     def __init__(self, connection: sa.Connection, cancellation: Cancellation) -> None:
         super().__init__(connection, cancellation)
         self._staging_numbers = count(1)
+        self._claimed: set[str] = set()
+
+    def execute(self, statement: sa.Executable) -> int:
+        match statement:
+            case AlterTable(table=table) | DropTable(element=table):
+                self._claim(table)
+        return super().execute(statement)
 
     def find_table(self, name: TableName) -> StoredTable | None:
         return catalog.find_table(self, name)
@@ -79,6 +101,42 @@ class PostgresSession(Session):
 
     def lock(self, name: TableName) -> None:
         self._lock(f"table {self.schema(name.schema)}\0{self.name(name.table)}")
+
+    def _claim(self, table: sa.Table) -> None:
+        """Lock a table against everybody, once, and let readers through until that succeeds.
+
+        Whoever waits for this lock holds up all who want to read after that. So each attempt is
+        short, and behind it there is a pause.
+
+        Raises:
+            DBAPIError: if somebody else still holds a lock at the end.
+        """
+        name, _ = _names(table, ())
+        if name.as_string() in self._claimed:
+            return
+        self._claimed.add(name.as_string())
+        lock = sql.SQL(
+            "SET LOCAL lock_timeout = {}; LOCK TABLE {} IN ACCESS EXCLUSIVE MODE; "
+            "SET LOCAL lock_timeout = {}"
+        ).format(ATTEMPT, name, LOCK_TIMEOUT)
+        try:
+            self._attempts(lock)
+        except DBAPIError as error:
+            if sqlstate(error) != NOT_LOCKABLE:
+                raise
+
+    def _attempts(self, lock: sql.Composed) -> None:
+        until = time.monotonic() + CLAIM_SECONDS
+
+        def attempt() -> bool:
+            self._execute_raw(lock)
+            return True
+
+        while time.monotonic() < until:
+            if self._unless(NOT_IN_TIME, attempt):
+                return
+            self.cancellation.sleep(PAUSE_SECONDS)
+        attempt()
 
     def _lock(self, what: str) -> None:
         """Wait for other sessions of this project as long as it takes; for others from then on."""
@@ -145,10 +203,11 @@ class PostgresSession(Session):
                 return self._write(copy, chain(handing_over(first), batches), schema)
         except psycopg.Error as error:
             stored = [column.name for column in columns]
-            refused = explain_copy(error, dict(zip(stored, schema.names, strict=True)))
+            named = dict(zip(stored, schema.names, strict=True))
+            refused = explain_copy(error, target.name, named)
             if refused is not None:
                 raise refused from error
-            raise sqlalchemy_error(driver, error) from error
+            raise sqlalchemy_error(driver, error, statement.as_string()) from error
 
     def unless_duplicate(self, work: Callable[[], Result | None]) -> Result | None:
         return self._unless(DUPLICATE_KEY, work)
@@ -187,9 +246,12 @@ class PostgresSession(Session):
         try:
             result = work()
         except DBAPIError as error:
-            if error.connection_invalidated or sqlstate(error) not in states:
+            if error.connection_invalidated:
                 raise
-            result = None
+            savepoint.rollback()
+            if sqlstate(error) not in states:
+                raise
+            return None
         if result is None:
             savepoint.rollback()
         else:
@@ -252,7 +314,7 @@ class PostgresSession(Session):
     def _execute_raw(self, statement: sql.Composed) -> None:
         """Execute a statement that SQLAlchemy has no words for."""
         driver = driver_of(self.connection)
-        with as_sqlalchemy(driver):
+        with as_sqlalchemy(driver, statement.as_string()):
             driver.execute(statement)
 
 
