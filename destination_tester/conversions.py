@@ -86,6 +86,7 @@ from destination_tester.notation import (
     Value,
     fitting,
     from_text,
+    is_json,
     nearest_float,
     to_number,
     to_text,
@@ -193,27 +194,8 @@ def _to_notation(value: Value, source: common.Column, _target: common.Column) ->
 
 def _to_document(value: Value, source: common.Column, _target: common.Column) -> Value:
     text = to_text(value, source)
-    plain = source.type in (common.BOOLEAN, *NUMBERS) and _is_json(text)
+    plain = source.type in (common.BOOLEAN, *NUMBERS) and is_json(text)
     return text if plain else json.dumps(text)
-
-
-def _text_to_document(value: Value, _source: common.Column, _target: common.Column) -> Value:
-    if not _is_json(str(value)):
-        raise NotSurvivedError("not JSON")
-    return value
-
-
-def _is_json(text: str) -> bool:
-    """Whether a text is a JSON document; Python's own NaN and infinities are none."""
-    try:
-        json.loads(text, parse_int=str, parse_float=str, parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(constant)
 
 
 def _flag_to_number(value: Value, _source: common.Column, target: common.Column) -> Value:
@@ -320,11 +302,10 @@ RULES: dict[tuple[int, int], Rule] = {
     **_pairs(TYPES, TYPES, _never),
     **_pairs(TYPES, TEXTS, _to_notation),
     **_pairs(TYPES, (common.JSON,), _to_document),
-    **_pairs(TEXTS, (common.JSON,), _text_to_document),
     **_pairs((common.BOOLEAN,), NUMBERS, _flag_to_number),
     **_pairs(NUMBERS, (common.BOOLEAN,), _number_to_flag),
     **_pairs(NUMBERS, NUMBERS, _number_to_number),
-    **_pairs(TEXTS, (common.BOOLEAN, *TEMPORALS, common.BINARY), _read),
+    **_pairs(TEXTS, (common.BOOLEAN, *TEMPORALS, common.BINARY, common.JSON), _read),
     **_pairs(TEXTS, NUMBERS, _text_to_number),
     **_pairs((common.JSON,), (common.BOOLEAN, *NUMBERS, *TEMPORALS, common.BINARY), _document_to),
     **_pairs((common.NAIVE_DATE,), DATETIMES, _date_to_datetime),

@@ -11,6 +11,7 @@ date-times that Python has no value for, before year 1 or after 9999, are the st
 from __future__ import annotations
 
 import base64
+import json
 import math
 import re
 from datetime import UTC, date, datetime, time
@@ -149,7 +150,22 @@ def from_text(text: str, column: common.Column) -> Value:  # noqa: PLR0911
             return _temporal(text, column.type)
         case common.BINARY:
             return _bytes(text)
+        case common.JSON if not is_json(text):
+            raise NotationError("not JSON")
     return text.replace("\0", "")
+
+
+def is_json(text: str) -> bool:
+    """Whether a text is a JSON document; Python's own NaN and infinities are none."""
+    try:
+        json.loads(text, parse_int=str, parse_float=str, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)
 
 
 def to_number(text: str) -> Decimal:
