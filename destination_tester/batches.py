@@ -21,7 +21,6 @@ from destination_tester.model import (
     ACTIVE,
     DELETED,
     END,
-    MILLISECOND,
     OPEN_END,
     START,
     SYNCED,
@@ -29,7 +28,7 @@ from destination_tester.model import (
     TableModel,
 )
 from destination_tester.notation import UNMODIFIED, Cell, NotationError, from_text, to_text
-from destination_tester.stored import moment
+from destination_tester.stored import end_before, moment
 
 KINDS = ("earliest", "upsert", "update", "delete")
 DELETES = ("delete", "soft_delete")
@@ -122,7 +121,7 @@ class Batch:
             versions.sort(key=self._start)
             self.rows["earliest"].append({name: versions[0][name] for name in self.model.key})
             for version, following in itertools.pairwise(versions):
-                end = to_text(self._start(following) - MILLISECOND)
+                end = to_text(end_before(self._start(following)))
                 version.update({END: end, ACTIVE: "false"})
 
     def _start(self, version: Row) -> datetime:
@@ -204,7 +203,9 @@ def apply(model: TableModel, rows: Rows) -> None:
     Raises:
         RefusedError: if it must be answered with a task.
     """
-    typed = {kind: [values(row, model.columns) for row in rows[kind]] for kind in KINDS}
+    read = {each: model.columns[each] for each in (*model.identity, END) if each in model.columns}
+    columns = dict.fromkeys(KINDS, model.columns) | {"delete": read}
+    typed = {kind: [values(row, columns[kind]) for row in rows[kind]] for kind in KINDS}
     if START not in model.key:
         model.replace(typed["upsert"])
         model.update(typed["update"])

@@ -2,7 +2,8 @@
 
 A converted value is what a load of its text into a column of the new type would have stored, and
 nothing of it is lost. A value that would lose something does not survive: then the call is a task
-that names the column and how many values, and the table stays as it was. NULL stays NULL.
+that names the column and how many values, and the table stays as it was. NULL stays NULL, and where
+there is nothing else, a column of any type can become one of any other.
 
 Words: a number is a SHORT, INT, LONG, DECIMAL, FLOAT or DOUBLE; a text is a STRING or XML; a temporal
 value is a NAIVE_TIME, NAIVE_DATE, NAIVE_DATETIME or UTC_DATETIME. The number of a FLOAT or DOUBLE is
@@ -67,7 +68,8 @@ A DECIMAL column with params becomes the narrowest that holds both what is asked
 there. Its scale is the larger of the scale asked for and the most fraction digits of a value, without
 trailing zeros. Its precision is that scale plus the larger of the digits asked for before the point
 (precision - scale) and the most that a value has there. A precision past 38 or a scale past 37 is the
-task. (10,2) that holds 12345.67 and is asked to be (6,4) becomes (9,4). Without params any number fits.
+task, unless more is asked for. (10,2) that holds 12345.67 and is asked to be (6,4) becomes (9,4).
+Without params any number fits.
 """
 
 from __future__ import annotations
@@ -171,7 +173,8 @@ def widened(column: common.Column, numbers: Iterable[Decimal]) -> common.Column:
         if digits:
             before = max(before, digits.adjusted() + 1)
             scale = max(scale, -int(digits.as_tuple().exponent))
-    if before + scale > MAX_PRECISION or scale > MAX_SCALE:
+    digits_allowed = max(MAX_PRECISION, params.precision)
+    if before + scale > digits_allowed or scale > max(MAX_SCALE, params.scale):
         raise NotSurvivedError(f"{before + scale} digits")
     wider = common.Column()
     wider.CopyFrom(column)

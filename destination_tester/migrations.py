@@ -224,7 +224,7 @@ def set_column_to_null(step: Migrate, find: Find) -> Plan:
 
 def add_column_with_default_value(step: Migrate, find: Find) -> Plan:
     """Add a column and fill it; one that is there is filled."""
-    default, column = step.arguments["default_value"], step.column
+    default, column = step.arguments["default_value"], _without_params(step.column)
 
     def change(model: TableModel) -> None:
         model.add_column(column)
@@ -239,7 +239,7 @@ def add_column_with_default_value(step: Migrate, find: Find) -> Plan:
 
 def add_column_in_history_mode(step: Migrate, find: Find) -> Plan:
     """Add a column, its default in new versions."""
-    default, column = step.arguments["default_value"], step.column
+    default, column = step.arguments["default_value"], _without_params(step.column)
     timestamp = step.arguments["operation_timestamp"]
 
     def change(model: TableModel) -> None:
@@ -282,6 +282,11 @@ def change_sync_mode(kind: sdk.TableSyncModeMigrationType, step: Migrate, find: 
     if change is None:
         return Plan(details.table, details, None)
     return _changing(step, find, lambda model: change(model, deleted), details)
+
+
+def _without_params(column: common.Column) -> common.Column:
+    """The column as a migration names it: by its type alone."""
+    return common.Column(name=column.name, type=column.type)
 
 
 def _constant(text: str, column: common.Column) -> Cell:

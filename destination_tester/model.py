@@ -34,6 +34,7 @@ from destination_tester.stored import (
     RefusedError,
     Stored,
     comparable,
+    end_before,
     moment,
     start_of,
     stored,
@@ -266,7 +267,9 @@ class TableModel:
         """Add a column with the type and the values of another, unless it is there with them."""
         self.require(source)
         if target in self.columns:
-            if any(row[source] != row[target] for row in self.rows):
+            if self.columns[source].type != self.columns[target].type or any(
+                row[source] != row[target] for row in self.rows
+            ):
                 raise RefusedError(f'column "{target}" holds other values')
             return
         column = common.Column()
@@ -319,6 +322,8 @@ class TableModel:
             return
         if not self.key:
             raise RefusedError("the table has no key")
+        if deleted in self.columns and self.columns[deleted].type != common.BOOLEAN:
+            raise RefusedError(f'column "{deleted}" is no BOOLEAN')
         self.require(SYNCED)
         synced = [row[SYNCED] for row in self.rows if row[SYNCED] is not None]
         if self.rows and not synced:
@@ -434,4 +439,4 @@ def _is_before(value: Any, instant: datetime) -> bool:
 
 def _closed(following: datetime) -> Stored:
     """What the end of a version changes in it where the next one starts."""
-    return {ACTIVE: False, END: max(following, MINIMUM + MILLISECOND) - MILLISECOND}
+    return {ACTIVE: False, END: end_before(following)}

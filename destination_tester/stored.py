@@ -70,3 +70,8 @@ def moment(value: Any) -> datetime:
 def start_of(version: Stored) -> datetime:
     """When a version starts."""
     return moment(version.get(START))
+
+
+def end_before(following: datetime) -> datetime:
+    """When a version ends, the next one of which starts at an instant."""
+    return max(following, MINIMUM + MILLISECOND) - MILLISECOND
