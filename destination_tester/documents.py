@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+ESCAPE = "\\u"
 Expected = TypeVar("Expected", dict[str, Any], list[Any])
 
 
@@ -30,13 +31,10 @@ def read(path: Path) -> Any:
         InputError: if it cannot be read, or is not JSON of Unicode texts.
     """
     try:
-        content = json.loads(
-            path.read_bytes().decode("utf-8-sig"),
-            parse_int=Number,
-            parse_float=Number,
-            parse_constant=Number,
-        )
-        dump(content).encode()  # what holds half a surrogate pair can be sent to nobody
+        written = path.read_bytes().decode("utf-8-sig")
+        content = json.loads(written, parse_int=Number, parse_float=Number, parse_constant=Number)
+        if ESCAPE in written:
+            dump(content).encode()  # what holds half a surrogate pair can be sent to nobody
     except OSError as error:
         raise InputError(f"{path.name} cannot be read: {error.strerror}") from error
     except ValueError as error:

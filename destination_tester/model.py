@@ -7,18 +7,14 @@ then is undefined, so try it on a copy.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time
-from decimal import Decimal
+from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
 from destination.sdk import common_pb2 as common
-from destination_tester.conversions import INTEGERS, NotSurvivedError, convert_column
 from destination_tester.files import Row
-from destination_tester.notation import Cell, Value
+from destination_tester.notation import Cell
 from destination_tester.stored import (
     ACTIVE,
     DELETED,
@@ -39,6 +35,7 @@ from destination_tester.stored import (
     start_of,
     stored,
 )
+from destination_tester.table import Table
 
 __all__ = [
     "ACTIVE",
@@ -57,103 +54,36 @@ __all__ = [
     "comparable",
 ]
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-NEUTRAL: dict[int, Value] = {
-    common.BOOLEAN: False,
-    **dict.fromkeys(INTEGERS, 0),
-    common.DECIMAL: Decimal(0),
-    common.FLOAT: 0.0,
-    common.DOUBLE: 0.0,
-    common.NAIVE_TIME: time(),
-    common.NAIVE_DATE: date(1970, 1, 1),
-    common.NAIVE_DATETIME: EPOCH.replace(tzinfo=None),
-    common.UTC_DATETIME: EPOCH,
-    common.BINARY: b"",
-    common.XML: "",
-    common.STRING: "",
-    common.JSON: "{}",
-}
-"""What rows that are there get in a new column of the key."""
 
-
-@dataclass
-class TableModel:
-    """A table.
-
-    Args:
-        columns: its columns by name.
-        rows: its rows, each with every column.
-    """
-
-    columns: dict[str, common.Column]
-    rows: list[Stored] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, table: common.Table) -> TableModel:
-        """A new table."""
-        return cls({column.name: column for column in table.columns})
-
-    @property
-    def key(self) -> list[str]:
-        return [column.name for column in self.columns.values() if column.primary_key]
-
-    @property
-    def record(self) -> list[str]:
-        return [name for name in self.key if name != START]
-
-    @property
-    def identity(self) -> list[str]:
-        """What tells rows apart: the key, or its stand-in where there is none."""
-        return self.key or [name for name in self.columns if name == ID]
-
-    def table(self, name: str) -> common.Table:
-        """The table as the wire has it."""
-        return common.Table(name=name, columns=self.columns.values())
-
-    def copy(self) -> TableModel:
-        """A copy of the table."""
-        columns = {}
-        for name, column in self.columns.items():
-            columns[name] = common.Column()
-            columns[name].CopyFrom(column)
-        return TableModel(columns, [dict(row) for row in self.rows])
-
-    def equals(self, other: TableModel) -> bool:
-        """Whether another table has the same columns, key and rows, in whatever order."""
-        if self.columns != other.columns:
-            return False
-        names = list(self.columns)
-        mine, others = (
-            Counter(self._key(names, row) for row in rows) for rows in (self.rows, other.rows)
-        )
-        return mine == others
+class TableModel(Table):
+    """A table that plays the calls about its rows."""
 
     # WriteBatch
 
     def replace(self, rows: Iterable[Row]) -> None:
-        """Insert rows, or update those of the same key."""
+        """Insert rows, or update those of the same key; without a key, append them."""
+        if not self.identity:
+            self.rows += [dict.fromkeys(self.columns) | stored(row) for row in rows]
+            return
         existing = self._by_identity()
-        for row in map(stored, rows):
-            key = self._identity_of(row)
-            if key is not None and key in existing:
+        for key, row in self._identified(rows):
+            if key in existing:
                 existing[key].update(row)
-                continue
-            new = dict.fromkeys(self.columns) | row
-            self.rows.append(new)
-            if key is not None:
-                existing[key] = new
+            else:
+                existing[key] = dict.fromkeys(self.columns) | row
+                self.rows.append(existing[key])
 
-    def update(self, rows: Iterable[Row]) -> None:
+    def update(self, rows: Sequence[Row]) -> None:
         """Update the modified values of rows that are there."""
         existing = self._by_identity()
-        for row in map(stored, rows):
-            existing.get(self._identity_of(row, required=True), {}).update(row)
+        for key, row in self._identified(rows) if rows else ():
+            existing.get(key, {}).update(row)
 
-    def delete(self, rows: Iterable[Row]) -> None:
+    def delete(self, rows: Sequence[Row]) -> None:
         """Delete rows by their keys."""
-        gone = {self._identity_of(stored(row), required=True) for row in rows}
-        if gone:
-            self.rows = [row for row in self.rows if self._identity_of(row) not in gone]
+        gone = {key for key, _ in self._identified(rows)} if rows else set()
+        names = self.identity
+        self.rows = [row for row in self.rows if self._key(names, row) not in gone]
 
     def truncate(self, synced: str, before: datetime, deleted: str | None = None) -> None:
         """Delete, or mark as deleted, what was synced before an instant.
@@ -229,37 +159,6 @@ class TableModel:
             for version in records[self._key(self.record, row)]:
                 if version.get(ACTIVE):
                     version.update({ACTIVE: False, END: row[END]})
-
-    # AlterTable
-
-    def alter(self, table: common.Table, *, drop_columns: bool = False) -> None:
-        """Make the table match another: add columns, change types and the key, drop if asked to."""
-        rows = bool(self.rows)
-        wanted = [column.name for column in table.columns]
-        for column in table.columns:
-            old = self.columns.get(column.name)
-            if old is not None:
-                self._change_type(old, column)
-                continue
-            self.add_column(column)
-            if rows and column.primary_key:
-                self.set_column(column.name, NEUTRAL[column.type])
-        if drop_columns:
-            for name in [name for name in self.columns if name not in wanted]:
-                self.drop_column(name)
-        self.set_key([column.name for column in table.columns if column.primary_key])
-        self.require_unique()
-
-    def _change_type(self, old: common.Column, new: common.Column) -> None:
-        if (old.type, old.params) != (new.type, new.params):
-            try:
-                values = [row[old.name] for row in self.rows]
-                new, values = convert_column(values, old, new)
-            except NotSurvivedError as error:
-                raise RefusedError(f'{error} of column "{old.name}" do not survive') from error
-            for row, value in zip(self.rows, values, strict=True):
-                row[old.name] = comparable(value)
-        self.columns[old.name] = new
 
     # Migrate
 
@@ -360,77 +259,6 @@ class TableModel:
         """Refuse a table that is not in history mode."""
         if START not in self.key:
             raise RefusedError("the table is not in history mode")
-
-    # What tables are changed by
-
-    def add_column(self, column: common.Column) -> None:
-        """Add a column, NULL in every row."""
-        if column.name not in self.columns:
-            self.columns[column.name] = column
-            for row in self.rows:
-                row[column.name] = None
-
-    def set_column(self, name: str, value: Cell) -> None:
-        """Set a column in every row."""
-        self.require(name)
-        for row in self.rows:
-            row[name] = comparable(value)
-
-    def drop_column(self, name: str) -> None:
-        """Drop a column."""
-        del self.columns[name]
-        for row in self.rows:
-            del row[name]
-
-    def set_key(self, names: Sequence[str]) -> None:
-        """Change the key."""
-        for column in self.columns.values():
-            column.primary_key = column.name in names
-
-    def require_unique(self) -> None:
-        """Refuse a key that two rows share, or that is NULL somewhere."""
-        keys = [self._key(self.key, row) for row in self.rows] if self.key else []
-        if len(set(keys)) < len(keys) or any(part is None for key in keys for part in key):
-            raise RefusedError("the key is not unique, or NULL")
-
-    def versions(self, row: Stored) -> list[Stored]:
-        """The versions of a row's record, in time."""
-        return sorted(self._by_record()[self._key(self.record, row)], key=start_of)
-
-    def require(self, name: str) -> None:
-        """Refuse a table that lacks a column."""
-        if name not in self.columns:
-            raise RefusedError(f'there is no column "{name}"')
-
-    def _require_record(self, row: Stored) -> None:
-        if not self.record:
-            raise RefusedError(f"nothing but {START} is in the key")
-        for name in self.record:
-            if row.get(name) is None:
-                raise RefusedError(f'key column "{name}" is NULL')
-
-    def _by_identity(self) -> dict[Key | None, Stored]:
-        return {self._identity_of(row): row for row in self.rows} if self.identity else {}
-
-    def _by_record(self) -> defaultdict[Key, list[Stored]]:
-        records: defaultdict[Key, list[Stored]] = defaultdict(list)
-        for row in self.rows:
-            records[self._key(self.record, row)].append(row)
-        return records
-
-    def _identity_of(self, row: Stored, *, required: bool = False) -> Key | None:
-        """What tells a row apart; None where nothing does."""
-        if not self.identity:
-            if required:
-                raise RefusedError("the table has no key")
-            return None
-        key = self._key(self.identity, row)
-        if None in key:
-            raise RefusedError("a key column is NULL")
-        return key
-
-    def _key(self, names: Sequence[str], row: Stored) -> Key:
-        return tuple(row.get(name) for name in names)
 
 
 def _is_before(value: Any, instant: datetime) -> bool:

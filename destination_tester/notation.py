@@ -16,6 +16,7 @@ import math
 import re
 from datetime import UTC, date, datetime, time
 from decimal import ROUND_HALF_UP, Context, Decimal
+from functools import lru_cache
 
 import numpy as np
 
@@ -42,6 +43,9 @@ LARGEST_32_BITS = float(np.finfo(np.float32).max)
 BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}")
 GROUP = 4
 """Base64 stands in groups of so many characters; one alone in a group is no base64."""
+
+CACHED_TEXTS = 10_000
+"""Dates and times repeat themselves: all rows of a file were synced at once."""
 
 PLAIN_EXPONENTS = range(-3, 7)
 """Java writes floats between 10**-3 and 10**7 without an exponent."""
@@ -255,6 +259,7 @@ def _float(text: str) -> float:
     raise NotationError("a number out of range")
 
 
+@lru_cache(CACHED_TEXTS)
 def _temporal(text: str, kind: int) -> date | time | datetime | str:
     try:
         match kind:

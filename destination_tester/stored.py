@@ -43,7 +43,7 @@ def comparable(value: Cell) -> Any:
         case float() if math.isnan(value):
             return "NaN"
         case datetime() | time():
-            return value.replace(fold=0)
+            return value.replace(fold=0) if value.fold else value
         case Decimal() if value.is_nan():
             return "NaN"
         case Decimal():
