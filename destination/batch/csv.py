@@ -20,7 +20,7 @@ from destination.ahead import ahead, handing_over
 from destination.batch.decimals import fit_precision
 from destination.batch.decoding import Converter, Decoder
 from destination.batch.decompression import DecompressingReader
-from destination.batch.values import overflowed
+from destination.batch.values import count_byte, overflowed
 from destination.errors import BatchFileError
 from destination.memory import FORMS, Part, Reservation
 from destination.rows import MAX_DECIMAL_DIGITS, arrow_type
@@ -129,9 +129,7 @@ def last_record_end(piece: bytes, *, quoted: bool = False) -> int:
 
 def ends_quoted(piece: bytes, *, quoted: bool = False) -> bool:
     """Whether a piece ends inside of quotes, by whether it begins there."""
-    characters = pa.Array.from_buffers(pa.uint8(), len(piece), [None, pa.py_buffer(piece)])
-    quotes: int = pc.equal(characters, QUOTE).true_count
-    return (quotes % 2 == 1) != quoted
+    return (count_byte(pa.py_buffer(piece), QUOTE) % 2 == 1) != quoted
 
 
 class TypedColumns:

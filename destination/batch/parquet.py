@@ -122,6 +122,10 @@ def cut(batch: pa.RecordBatch, size: int) -> Iterator[pa.RecordBatch]:
         batch: its values may be in dictionaries; the pieces are measured without.
         size: in bytes.
     """
+    shared = any(pa.types.is_dictionary(column.type) for column in batch.columns)
+    if batch.nbytes <= size and not shared:
+        yield batch
+        return
     varying = [_lengths(column) for column in batch.columns if _is_varying(column.type)]
     if not varying or not batch.num_rows:
         yield batch
