@@ -41,12 +41,19 @@ PREDICATES: dict[Callable[[pa.DataType], bool], Kind] = {
     pa.types.is_string: Kind.TEXT,
     pa.types.is_binary: Kind.BYTES,
 }
+SIMPLE: dict[Callable[[pa.DataType], bool], pa.DataType] = {
+    pa.types.is_large_string: pa.string(),
+    pa.types.is_string_view: pa.string(),
+    pa.types.is_large_binary: pa.binary(),
+    pa.types.is_binary_view: pa.binary(),
+    pa.types.is_fixed_size_binary: pa.binary(),
+}
 INTEGER_DIGITS = 20
 """As many as the largest integer of 64 bits has."""
 
 
 def plain(values: pa.Array) -> pa.Array:
-    """The same values without what only says how they are stored: dictionaries, views, large offsets.
+    """The same values without what only says how they are stored: dictionaries, views, widths.
 
     UUIDs become texts in their canonical notation.
     """
@@ -57,12 +64,10 @@ def plain(values: pa.Array) -> pa.Array:
         return _uuid_texts(values.storage)
     if isinstance(kind, pa.BaseExtensionType):
         return plain(values.storage)
-    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        return pc.cast(values, pa.string())
-    bytes_kinds = (pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary)
-    if not pa.types.is_decimal(kind) and any(is_kind(kind) for is_kind in bytes_kinds):
-        return pc.cast(values, pa.binary())
-    return values
+    if pa.types.is_decimal32(kind) or pa.types.is_decimal64(kind):
+        return pc.cast(values, pa.decimal128(kind.precision, kind.scale))
+    simple = next((simple for is_kind, simple in SIMPLE.items() if is_kind(kind)), None)
+    return values if simple is None else pc.cast(values, simple)
 
 
 def from_native(values: pa.Array, column: Column, notices: Notices) -> pa.Array:
@@ -111,7 +116,10 @@ def _uuid_texts(values: pa.Array) -> pa.Array:
 
 
 def _cast(values: pa.Array, column: Column) -> pa.Array:
-    """Arrow's own conversion, which refuses what does not fit."""
+    """Arrow's own conversion, which refuses what does not fit.
+
+    Of integers, a float takes those up to which it has every integer.
+    """
     return pc.cast(values, arrow_type(column))
 
 

@@ -27,7 +27,18 @@ DAMAGED = "is a damaged or truncated Parquet file"
 DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError)
 """What Arrow raises for pages and metadata that make no sense; the texts may quote values."""
 PREFIX_ENCODING = "DELTA_BYTE_ARRAY"
-"""Values that begin as the one before take nearly no space, however long they are."""
+"""Values that begin as the one before take nearly no space, however long they are. How long cannot be
+told before they are read, nor of an extension type's values, which Arrow does not leave in their
+dictionary: few of them are read at once."""
+VARYING = (
+    pa.types.is_string,
+    pa.types.is_binary,
+    pa.types.is_large_string,
+    pa.types.is_large_binary,
+    pa.types.is_string_view,
+    pa.types.is_binary_view,
+)
+"""Which types have values of any length."""
 
 Result = TypeVar("Result")
 
@@ -143,28 +154,27 @@ def _lengths(values: pa.Array) -> pa.Array:
     """How many bytes each value takes outside of its dictionary."""
     if pa.types.is_dictionary(values.type):
         return pc.fill_null(_lengths(values.dictionary).take(values.indices), 0)
-    return pc.cast(pc.fill_null(pc.binary_length(values), 0), pa.int64())
+    stored = values.storage if isinstance(values.type, pa.BaseExtensionType) else values
+    return pc.cast(pc.fill_null(pc.binary_length(stored), 0), pa.int64())
+
+
+def _stored(kind: pa.DataType) -> pa.DataType:
+    """The type of a column's values, whatever they mean and wherever they are."""
+    if pa.types.is_dictionary(kind):
+        return _stored(kind.value_type)
+    return kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
 
 
 def _is_varying(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        return _is_varying(kind.value_type)
-    return bool(
-        pa.types.is_string(kind)
-        or pa.types.is_binary(kind)
-        or pa.types.is_large_string(kind)
-        or pa.types.is_large_binary(kind)
-        or pa.types.is_string_view(kind)
-        or pa.types.is_binary_view(kind)
-    )
+    stored = _stored(kind)
+    return any(is_varying(stored) for is_varying in VARYING)
 
 
 def _require_flat(schema: pa.Schema, names: Iterable[str]) -> None:
     """Refuse nested columns unread: a few bytes may hold any number of elements."""
     for name in names:
         kind = schema.field(name).type
-        stored = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
-        if pa.types.is_nested(stored):
+        if pa.types.is_nested(_stored(kind)):
             raise BatchFileError(f"is of the nested Parquet type {kind}", column=name)
 
 
@@ -194,17 +204,20 @@ class _Plan:
             file.metadata.schema.column(i).path: metadata.column(i)
             for i in range(metadata.num_columns)
         }
-        varying = [name for name in names if _is_varying(file.schema.field(name).type)]
+        types = {name: file.schema.field(name).type for name in names}
+        varying = [name for name in names if _is_varying(types[name])]
         shared = [name for name in varying if chunks[name].has_dictionary_page]
-        self.dictionaries = _long_dictionaries(file, group, shared)
+        unmeasured = {name for name in varying if PREFIX_ENCODING in chunks[name].encodings}
+        unmeasured |= {n for n in shared if isinstance(types[n], pa.BaseExtensionType)}
+        self.dictionaries = _long_dictionaries(
+            file, group, [name for name in shared if name not in unmeasured]
+        )
         rows = max(1, metadata.num_rows)
-        width = sum(_width(file.schema.field(name).type) for name in names)
-        width += sum(chunks[name].total_uncompressed_size // rows for name in varying)
-        self.rows = min(ROWS_PER_BATCH, max(1, BATCH_BYTES // max(1, width)))
-        prefixed = [name for name in varying if PREFIX_ENCODING in chunks[name].encodings]
-        if prefixed:
-            longest = sum(chunks[name].total_uncompressed_size for name in prefixed)
-            self.rows = min(self.rows, max(1, FILE_BYTES // longest))
+        sizes = {name: chunks[name].total_uncompressed_size for name in varying}
+        width = sum(map(_width, types.values())) + sum(sizes.values()) // rows
+        longest = sum(sizes[name] for name in unmeasured)
+        self.rows = min(ROWS_PER_BATCH, BATCH_BYTES // max(1, width), FILE_BYTES // max(1, longest))
+        self.rows = max(1, self.rows)
 
 
 def _long_dictionaries(file: File, group: int, names: list[str]) -> list[str]:
