@@ -48,7 +48,7 @@ def table(case: dict[str, Any]) -> common.Table:
     columns = [
         column(
             each["name"],
-            common.DataType.Value(each["type"]),
+            getattr(common, each["type"]),
             key=each.get("primary_key", False),
             decimal=each.get("decimal"),
         )
@@ -68,8 +68,8 @@ def send(client: Client, message: common.Table, request: dict[str, Any]) -> sdk.
         if "key" in file:
             keys[path] = bytes.fromhex(file["key"])
     client.files.keys = keys
-    client.files.compression = sdk.Compression.Value(request["compression"])
-    client.files.encryption = sdk.Encryption.Value(request["encryption"])
+    client.files.compression = getattr(sdk, request["compression"])
+    client.files.encryption = getattr(sdk, request["encryption"])
     if request["rpc"] == "WriteHistoryBatch":
         return client.send_history(message, **files)
     return client.send(message, **files)

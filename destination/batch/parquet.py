@@ -26,10 +26,11 @@ READ_BYTES = 4 << 20
 DAMAGED = "is a damaged or truncated Parquet file"
 DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError)
 """What Arrow raises for pages and metadata that make no sense; the texts may quote values."""
-PREFIX_ENCODING = "DELTA_BYTE_ARRAY"
-"""Values that begin as the one before take nearly no space, however long they are. How long cannot be
-told before they are read, nor of an extension type's values, which Arrow does not leave in their
-dictionary: few of them are read at once."""
+UNSHARED = frozenset({"PLAIN", "RLE", "BIT_PACKED", "DELTA_LENGTH_BYTE_ARRAY"})
+"""Encodings in which each value takes its own space, and of which levels are. In others many long values
+may take nearly none; how many bytes they are is known before they are read only of dictionaries."""
+IN_DICTIONARY = frozenset({"PLAIN", "RLE", "BIT_PACKED", "RLE_DICTIONARY", "PLAIN_DICTIONARY"})
+"""Encodings of columns whose values Arrow can leave in their dictionary."""
 VARYING = (
     pa.types.is_string,
     pa.types.is_binary,
@@ -59,6 +60,7 @@ class File:
         self.metadata = file.metadata
         self.schema = _guarded(lambda: file.schema_arrow)
         self.names: list[str] = _guarded(lambda: self.schema.names)
+        _require_every_column(self.metadata)
 
     @classmethod
     def read(cls, stream: DecompressingReader, memory: Part) -> File:
@@ -87,6 +89,15 @@ class File:
         """
         file = self._open(list(dictionaries))
         yield from file.iter_batches(rows, row_groups=[group], columns=names)
+
+    def chunks(self, group: int, names: list[str]) -> dict[str, parquet.ColumnChunkMetaData]:
+        """What the file says of columns in a row group, of which a row has been read.
+
+        Reading makes sure that it makes sense: of metadata that does not, pyarrow ends the process.
+        """
+        schema, metadata = self.metadata.schema, self.metadata.row_group(group)
+        paths = {schema.column(i).path: i for i in range(metadata.num_columns)}
+        return {name: metadata.column(paths[name]) for name in names}
 
     def _open(self, dictionaries: list[str]) -> parquet.ParquetFile:
         return parquet.ParquetFile(
@@ -170,6 +181,13 @@ def _is_varying(kind: pa.DataType) -> bool:
     return any(is_varying(stored) for is_varying in VARYING)
 
 
+def _require_every_column(metadata: parquet.FileMetaData) -> None:
+    """Refuse row groups that lack columns or have others, which Arrow takes on trust."""
+    groups = (metadata.row_group(group) for group in range(metadata.num_row_groups))
+    if any(group.num_columns != metadata.num_columns for group in groups):
+        raise BatchFileError(DAMAGED)
+
+
 def _require_flat(schema: pa.Schema, names: Iterable[str]) -> None:
     """Refuse nested columns unread: a few bytes may hold any number of elements."""
     for name in names:
@@ -199,35 +217,36 @@ class _Plan:
     """
 
     def __init__(self, file: File, group: int, names: list[str]) -> None:
-        metadata = file.metadata.row_group(group)
-        chunks = {
-            file.metadata.schema.column(i).path: metadata.column(i)
-            for i in range(metadata.num_columns)
-        }
+        self.rows, self.dictionaries = 1, list[str]()
+        if next(file.read_group(group, 1, names, []), None) is None:
+            return
         types = {name: file.schema.field(name).type for name in names}
+        chunks = file.chunks(group, names)
         varying = [name for name in names if _is_varying(types[name])]
-        shared = [name for name in varying if chunks[name].has_dictionary_page]
-        unmeasured = {name for name in varying if PREFIX_ENCODING in chunks[name].encodings}
-        unmeasured |= {n for n in shared if isinstance(types[n], pa.BaseExtensionType)}
-        self.dictionaries = _long_dictionaries(
-            file, group, [name for name in shared if name not in unmeasured]
+        measurable = [n for n in varying if _is_measurable(chunks[n], types[n])]
+        unmeasured = sum(
+            chunks[name].total_uncompressed_size
+            for name in varying
+            if name not in measurable and not UNSHARED.issuperset(chunks[name].encodings)
         )
-        rows = max(1, metadata.num_rows)
-        sizes = {name: chunks[name].total_uncompressed_size for name in varying}
-        width = sum(map(_width, types.values())) + sum(sizes.values()) // rows
-        longest = sum(sizes[name] for name in unmeasured)
-        self.rows = min(ROWS_PER_BATCH, BATCH_BYTES // max(1, width), FILE_BYTES // max(1, longest))
-        self.rows = max(1, self.rows)
+        self.dictionaries = _long_dictionaries(file, group, measurable)
+        size = sum(chunks[name].total_uncompressed_size for name in varying)
+        rows = max(1, file.metadata.row_group(group).num_rows)
+        width = sum(map(_width, types.values())) + size // rows
+        rows = min(ROWS_PER_BATCH, BATCH_BYTES // max(1, width), FILE_BYTES // max(1, unmeasured))
+        self.rows = max(1, rows)
+
+
+def _is_measurable(chunk: parquet.ColumnChunkMetaData, kind: pa.DataType) -> bool:
+    """Whether Arrow can leave a column's values in their dictionary."""
+    extension = isinstance(kind, pa.BaseExtensionType)
+    return chunk.has_dictionary_page and not extension and IN_DICTIONARY.issuperset(chunk.encodings)
 
 
 def _long_dictionaries(file: File, group: int, names: list[str]) -> list[str]:
     """The columns that could take more than a batch's size when values leave their dictionary."""
-    if not names:
-        return []
-    first = next(file.read_group(group, 1, names, names), None)
-    if first is None:
-        return []
-    longest = {name: pc.max(_lengths(first.column(name).dictionary)).as_py() or 0 for name in names}
+    first = next(file.read_group(group, 1, names, names)) if names else {}
+    longest = {name: pc.max(_lengths(first[name].dictionary)).as_py() or 0 for name in names}
     return [name for name, size in longest.items() if size * ROWS_PER_BATCH > BATCH_BYTES]
 
 

@@ -61,20 +61,20 @@ class FrameReader(io.RawIOBase):
 
     def _follow(self, data: bytes) -> None:
         """Walk over the headers of frames and blocks; what is between them is not looked at."""
+        data, self._rest = self._rest + data, b""
         position = 0
         while position < len(data):
             skipped = min(self._skip, len(data) - position)
             self._skip -= skipped
             position += skipped
-            if self._skip or position == len(data):
+            if position == len(data):
                 return
-            header = self._rest + data[position : position + MAX_HEADER_BYTES]
+            header = data[position : position + MAX_HEADER_BYTES]
             size = self._block(header) if self._in_frame else self._frame(header)
             if size is None:
                 self._rest = header
                 return
-            position += size - len(self._rest)
-            self._rest = b""
+            position += size
 
     def _block(self, header: bytes) -> int | None:
         """Take a block's header; its size, None where the header is incomplete."""
