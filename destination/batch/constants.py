@@ -62,5 +62,5 @@ class Constant:
         try:
             batch = decoder.decode([texts], [decoder.from_texts], 1)
         except BatchFileError as error:
-            raise RequestError(f"the {self.name} is {error.reason}") from error
+            raise RequestError(f"the {self.name} {error.reason}") from error
         yield ConstantReader(decoder.columns, batch)
