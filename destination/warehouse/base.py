@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -19,7 +19,7 @@ from sqlalchemy.sql import quoted_name
 from destination.cancellation import Cancellation
 from destination.errors import RequestError
 from destination.schema import Column, Table
-from destination.warehouse.naming import stored_name
+from destination.warehouse.naming import Naming
 
 Result = TypeVar("Result")
 
@@ -31,12 +31,12 @@ class Capabilities:
     """What differs between warehouses and can be said as data.
 
     Args:
-        name_bytes: how many bytes of UTF-8 a name may have.
+        naming: how it stores names.
         reserved_schemas: schemas that are the warehouse's own.
         reserved_schema_prefix: how further such schemas begin.
     """
 
-    name_bytes: int
+    naming: Naming
     reserved_schemas: frozenset[str]
     reserved_schema_prefix: str
 
@@ -65,11 +65,19 @@ class StoredColumn:
         column: as Fivetran sees it, under its full name.
         name: its name in the warehouse.
         type_name: its type there, with parameters.
+        comment: its comment.
+        made_here: whether this project made it, and nobody renamed it by hand since.
     """
 
     column: Column
     name: str
     type_name: str
+    comment: str | None
+    made_here: bool
+
+    def called(self, name: str) -> StoredColumn:
+        """The column under another full name."""
+        return replace(self, column=replace(self.column, name=name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +94,8 @@ class StoredTable:
         standalone: whether a row may be deleted and inserted anew without anybody noticing: no
             trigger, foreign key, rule or policy is about the table.
         policies: the row-level security policies that hide rows from us; None if none may.
+        comment: its comment.
+        naming: how its warehouse stores names.
     """
 
     name: TableName
@@ -94,7 +104,9 @@ class StoredTable:
     key_constraint: str | None
     plain_key: str | None
     standalone: bool
-    policies: tuple[str, ...] | None = None
+    policies: tuple[str, ...] | None
+    comment: str | None
+    naming: Naming
 
     @property
     def table(self) -> Table:
@@ -107,8 +119,20 @@ class StoredTable:
         return frozenset(column.name for column in self.table.key)
 
     def find(self, name: str) -> StoredColumn | None:
-        """The column of that full name; None if the table has none."""
-        return next((stored for stored in self.columns if stored.column.name == name), None)
+        """The column of that full name; None if the table has none.
+
+        It is found by the name under which it is stored, whatever its comment tells.
+        """
+        stored = self.naming.stored(name)
+        return next((column.called(name) for column in self.columns if column.name == stored), None)
+
+    def as_called_by(self, table: Table) -> StoredTable:
+        """The same table, its columns under the full names that a request's table has for them."""
+        names = {self.naming.stored(column.name): column.name for column in table.columns}
+        columns = [
+            column.called(names.get(column.name, column.column.name)) for column in self.columns
+        ]
+        return replace(self, columns=tuple(columns))
 
     def get(self, name: str) -> StoredColumn:
         """The column of that full name.
@@ -171,7 +195,7 @@ class Session(ABC):
 
     def name(self, name: str) -> quoted_name:
         """The name under which the warehouse stores a schema, table or column, to be quoted."""
-        return quoted_name(stored_name(name, self.capabilities.name_bytes), quote=True)
+        return quoted_name(self.capabilities.naming.stored(name), quote=True)
 
     def schema(self, name: str) -> quoted_name:
         """The name under which the warehouse stores a customer's schema.
@@ -218,6 +242,14 @@ class Session(ABC):
         """Read a table's description from the catalog; None if the table or its schema is missing."""
 
     @abstractmethod
+    def require_free_name(self, name: TableName) -> None:
+        """Check that a table may be given a name that no table has.
+
+        Raises:
+            RequestError: if something else in the warehouse has it.
+        """
+
+    @abstractmethod
     def create_schema(self, schema: str) -> None:
         """Create a schema if it is missing; safe when several sessions do so at once."""
 
@@ -240,6 +272,13 @@ class Session(ABC):
     @abstractmethod
     def type_remark(self, column: Column) -> bool:
         """Whether the warehouse's type alone does not tell the column's Fivetran type."""
+
+    @abstractmethod
+    def mark(self, table: sa.Table, names: Sequence[str]) -> None:
+        """Mark columns, by their stored names, as made by this project: `StoredColumn.made_here`.
+
+        The mark outlives comments and dumps, and holds for the column's present name alone.
+        """
 
     @abstractmethod
     def storage(self, table: Table) -> dict[str, Any]:

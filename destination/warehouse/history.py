@@ -72,7 +72,7 @@ def write_history_batch(
         BatchFileError: if a file cannot be read.
     """
     name = TableName(schema, table.name)
-    target = session.lock_table(name)
+    target = session.lock_table(name).as_called_by(table)
     key = key_of(target, table)
     require_history_mode(target)
     record = record_key(key)

@@ -59,7 +59,7 @@ def write_batch(session: Session, schema: str, table: Table, batch: Batch) -> Lo
         BatchFileError: if a file cannot be read.
     """
     name = TableName(schema, table.name)
-    target = session.lock_table(name)
+    target = session.lock_table(name).as_called_by(table)
     key = key_of(target, table)
     if not key and (batch.update or batch.delete):
         raise RequestError(

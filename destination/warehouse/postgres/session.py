@@ -29,11 +29,12 @@ from destination.cancellation import Cancellation
 from destination.schema import TEXT_TYPES, Column, Table
 from destination.warehouse.base import Capabilities, Result, Session, StoredTable, TableName
 from destination.warehouse.ddl import AlterTable
-from destination.warehouse.naming import comment_for
+from destination.warehouse.naming import STAGING_PREFIX, Naming
 from destination.warehouse.postgres import catalog, types
 from destination.warehouse.postgres.contract import LOCK_TIMEOUT
 from destination.warehouse.postgres.driver import as_sqlalchemy, driver_of, sqlalchemy_error
 from destination.warehouse.postgres.errors import explain_copy, sqlstate
+from destination.warehouse.postgres.marks import Mark
 from destination.warehouse.postgres.outcome import short_number
 
 WHOLE_PAGES: dict[str, Any] = {"postgresql_with": {"toast_tuple_target": 8160}}
@@ -54,7 +55,10 @@ IN_THE_WAY = frozenset({"55P03", "42501", "2BP01"})
 """A lock that is not available, a table that another owns, an object that depends on it."""
 
 CAPABILITIES = Capabilities(
-    name_bytes=63,
+    naming=Naming(
+        limit=63,
+        reserved=frozenset({"cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"}),
+    ),
     reserved_schemas=frozenset({"information_schema"}),
     reserved_schema_prefix="pg_",
 )
@@ -87,7 +91,7 @@ class PostgresSession(Session):
         if catalog.schema_exists(self, stored):
             return
         self.execute(CreateSchema(stored))
-        if comment := comment_for(schema, stored):
+        if comment := self.capabilities.naming.comment("", schema):
             self._execute_raw(
                 sql.SQL("COMMENT ON SCHEMA {} IS {}").format(sql.Identifier(stored), comment)
             )
@@ -154,6 +158,13 @@ class PostgresSession(Session):
     def type_remark(self, column: Column) -> bool:
         return types.needs_remark(column.type)
 
+    def mark(self, table: sa.Table, names: Sequence[str]) -> None:
+        if names:
+            self.execute(Mark(table, names))
+
+    def require_free_name(self, name: TableName) -> None:
+        catalog.require_free_name(self, name)
+
     def storage(self, table: Table) -> dict[str, Any]:
         texts = [column for column in table.columns if column.type in TEXT_TYPES]
         return WHOLE_PAGES if len(texts) >= MANY_TEXTS else {}
@@ -168,7 +179,7 @@ class PostgresSession(Session):
 
     def create_staging(self, columns: Sequence[sa.Column[Any]]) -> sa.Table:
         table = sa.Table(
-            f"fivetran_staging_{next(self._staging_numbers)}",
+            f"{STAGING_PREFIX}{next(self._staging_numbers)}",
             sa.MetaData(),
             *columns,
             schema="pg_temp",
