@@ -21,6 +21,7 @@ from destination.warehouse.base import Session, StoredTable, TableName
 from destination.warehouse.ddl import RenameColumn, RenameTable
 from destination.warehouse.history import OPEN_END, closed, record_key, require_history_mode
 from destination.warehouse.loading import is_empty
+from destination.warehouse.naming import Alias
 from destination.warehouse.staging import stage
 
 Constant = Callable[[Column], RowSource]
@@ -247,7 +248,7 @@ def history_to_soft_delete(session: Session, name: TableName, deleted: str | Non
     if START not in stored.key:
         return
     require_history_mode(stored)
-    later = stored.clause.alias("later")
+    later = stored.clause.alias(Alias.LATER)
     record = [stored.get(each).name for each in record_key([c.name for c in stored.table.key])]
     same = [later.c[each] == stored.clause.c[each] for each in record]
     after = later.c[stored.get(START).name] > stored[START]

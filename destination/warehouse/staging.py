@@ -14,6 +14,7 @@ from destination.rows import RowSource, RowStream
 from destination.schema import Column, Table
 from destination.warehouse.base import Session, StoredColumn, StoredTable
 from destination.warehouse.ddl import NamedType
+from destination.warehouse.naming import Alias
 
 ORDINAL = "ordinal"
 MASK = "mask"
@@ -184,7 +185,7 @@ def folded(session: Session, staged: Staged, key: Sequence[str]) -> Changes:
         last = value if name in key else session.last_value(value, changes, staged.ordinal)
         values.append(last.label(f"v{i}"))
         modified.append((sa.func.max(sa.case((changes, 1), else_=0)) == 1).label(f"m{i}"))
-    rows = sa.select(*values, *modified).group_by(*keys).subquery("folded")
+    rows = sa.select(*values, *modified).group_by(*keys).subquery(Alias.FOLDED)
     return Changes(
         rows,
         {name: rows.c[f"v{i}"] for i, name in enumerate(names)},

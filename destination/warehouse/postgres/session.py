@@ -36,6 +36,7 @@ from destination.warehouse.postgres.driver import as_sqlalchemy, driver_of, sqla
 from destination.warehouse.postgres.errors import explain_copy, sqlstate
 from destination.warehouse.postgres.marks import Mark
 from destination.warehouse.postgres.outcome import short_number
+from destination.warehouse.postgres.upsert import Upsert
 
 WHOLE_PAGES: dict[str, Any] = {"postgresql_with": {"toast_tuple_target": 8160}}
 """Rows are stored whole as long as they fit a page. Those of a staging table are compressed only in
@@ -272,14 +273,7 @@ class PostgresSession(Session):
     def upsert(
         self, target: sa.Table, rows: sa.Select[Any], names: Sequence[str], key: Sequence[str]
     ) -> sa.Executable:
-        insert = postgresql.insert(target).from_select(list(names), rows)
-        keys = [target.c[name] for name in key]
-        others = [name for name in names if name not in key]
-        if not others:
-            return insert.on_conflict_do_nothing(index_elements=keys)
-        return insert.on_conflict_do_update(
-            index_elements=keys, set_={name: insert.excluded[name] for name in others}
-        )
+        return Upsert(target, rows, names, key)
 
     def last_rows(
         self,
