@@ -327,6 +327,14 @@ class Session(ABC):
         """Do work, or nothing at all where a row's key would be there twice or it answers None."""
 
     @abstractmethod
+    def refusal(self, statement: sa.Executable) -> str | None:
+        """Execute a statement; where a value is refused, undo it.
+
+        Returns:
+            Why the value is refused, without the value; None if none is.
+        """
+
+    @abstractmethod
     def key_built_last(self, target: StoredTable) -> AbstractContextManager[None]:
         """Fill an empty table before its key's index is built, where nobody is in the way."""
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import chain, count, islice
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 import pyarrow as pa
@@ -28,12 +28,12 @@ from destination.ahead import ahead, handing_over
 from destination.cancellation import Cancellation
 from destination.schema import TEXT_TYPES, Column, Table
 from destination.warehouse.base import Capabilities, Result, Session, StoredTable, TableName
-from destination.warehouse.ddl import AlterTable
+from destination.warehouse.ddl import AlterTable, NamedType
 from destination.warehouse.naming import STAGING_PREFIX, Naming
 from destination.warehouse.postgres import catalog, types
 from destination.warehouse.postgres.contract import LOCK_TIMEOUT
 from destination.warehouse.postgres.driver import as_sqlalchemy, driver_of, sqlalchemy_error
-from destination.warehouse.postgres.errors import explain_copy, sqlstate
+from destination.warehouse.postgres.errors import explain_copy, sqlstate, value_refusal
 from destination.warehouse.postgres.marks import Mark
 from destination.warehouse.postgres.outcome import short_number
 from destination.warehouse.postgres.upsert import Upsert
@@ -51,6 +51,7 @@ PAUSE_SECONDS = 4
 NOT_IN_TIME = frozenset({"55P03"})
 NOT_LOCKABLE = "42809"
 """Of a foreign table, which takes no lock by command."""
+TEXT = NamedType("text")
 DUPLICATE_KEY = frozenset({"23505"})
 IN_THE_WAY = frozenset({"55P03", "42501", "2BP01"})
 """A lock that is not available, a table that another owns, an object that depends on it."""
@@ -224,6 +225,19 @@ class PostgresSession(Session):
     def unless_duplicate(self, work: Callable[[], Result | None]) -> Result | None:
         return self._unless(DUPLICATE_KEY, work)
 
+    def refusal(self, statement: sa.Executable) -> str | None:
+        savepoint = self.connection.begin_nested()
+        try:
+            self.execute(statement)
+        except DBAPIError as error:
+            reason = value_refusal(error)
+            if error.connection_invalidated or reason is None:
+                raise
+            savepoint.rollback()
+            return reason
+        savepoint.commit()
+        return None
+
     @contextmanager
     def key_built_last(self, target: StoredTable) -> Iterator[None]:
         if not (target.standalone and target.plain_key and self._drop_key(target)):
@@ -290,8 +304,12 @@ class PostgresSession(Session):
         where: sa.ColumnElement[bool],
         order: sa.ColumnElement[Any],
     ) -> sa.ColumnElement[Any]:
+        kind = cast("NamedType", value.type)
+        if not types.is_made_here(kind.name):
+            text = self.last_value(sa.cast(value, TEXT), where, order)
+            return sa.cast(text, NamedType(kind.name))
         latest_first = postgresql.aggregate_order_by(value, order.desc())
-        values = sa.func.array_agg(latest_first, type_=postgresql.ARRAY(value.type))
+        values = sa.func.array_agg(latest_first, type_=postgresql.ARRAY(kind))
         return values.filter(where)[1]
 
     def is_modified(self, mask: sa.ColumnElement[Any], position: int) -> sa.ColumnElement[bool]:
