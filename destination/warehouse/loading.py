@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
@@ -170,7 +171,10 @@ def _follows(
         return False
     last = session.scalar(sa.select(sa.func.max(target[name])))
     first = source.first_rows()
-    return first is not None and pc.min(first.column(name)).as_py() > last
+    if first is None or not pa.types.is_integer(first.schema.field(name).type):
+        return False
+    lowest = pc.min(first.column(name)).as_py()
+    return lowest is not None and lowest > last
 
 
 def _merge(
