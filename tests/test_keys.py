@@ -140,7 +140,11 @@ def rows(*cells: tuple[Cell, Cell]) -> list[Row]:
 
 
 @pytest.mark.parametrize(
-    ("kind", "few"), [*((kind, 0) for kind in KEYS), *((kind, loading.FEW) for kind in KEYS[::5])]
+    ("kind", "few"),
+    [
+        *(pytest.param(kind, 0, id=f"{kind.name} upserted") for kind in KEYS),
+        *(pytest.param(kind, loading.FEW, id=f"{kind.name} replaced") for kind in KEYS[::5]),
+    ],
 )
 def test_keys_are_the_same_where_the_table_says_so(
     typed: Client, extended: Database, kind: Kind, few: int, monkeypatch: pytest.MonkeyPatch
@@ -166,7 +170,11 @@ def test_keys_are_the_same_where_the_table_says_so(
     answer = typed.write(wanted, update=[updates[:2], updates[2:]])
     assert answer.success, answer
     assert values() == [("c", None), ("i", "h")]
-    answer = typed.write(wanted, delete=[[{"k": same}]])
+    for key in kind.same:
+        answer = typed.write(wanted, update=[[{"k": key, "v": str(key), "w": UNMODIFIED}]])
+        assert answer.success, answer
+        assert set(values()) == {(str(key), "h"), ("c", None)}
+    answer = typed.write(wanted, delete=[[{"k": one}]])
     assert answer.success, answer
     assert values() == [("c", None)]
 
