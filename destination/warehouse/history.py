@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from destination.errors import RequestError
 from destination.rows import RowSource
 from destination.schema import ACTIVE, END, START, Table
-from destination.warehouse.base import Session, StoredTable, TableName
+from destination.warehouse.base import Session
 from destination.warehouse.loading import key_of, replace
 from destination.warehouse.naming import Alias
 from destination.warehouse.staging import (
@@ -30,6 +30,7 @@ from destination.warehouse.staging import (
     stage,
     stage_partial,
 )
+from destination.warehouse.stored import StoredTable, TableName
 
 CLOSING_UNIT = sa.literal(timedelta(milliseconds=1), sa.Interval())
 """A version ends this long before the next one starts."""

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from destination.errors import RequestError
 from destination.rows import BegunSource, RowSource
 from destination.schema import DataType, Table
-from destination.warehouse.base import Session, StoredTable, TableName
+from destination.warehouse.base import Session
 from destination.warehouse.staging import (
     Staged,
     analyze,
@@ -23,6 +23,7 @@ from destination.warehouse.staging import (
     stage_partial,
     stored_columns,
 )
+from destination.warehouse.stored import StoredTable, TableName
 
 LARGE_BYTES = 1 << 20
 """From how many bytes of batch files on it pays to look for a faster way."""

@@ -17,12 +17,13 @@ from destination.errors import RequestError
 from destination.rows import RowSource
 from destination.schema import ACTIVE, DELETED, END, START, SYNCED, Column, DataType
 from destination.warehouse import tables
-from destination.warehouse.base import Session, StoredTable, TableName
+from destination.warehouse.base import Session
 from destination.warehouse.ddl import RenameColumn, RenameTable
 from destination.warehouse.history import OPEN_END, closed, record_key, require_history_mode
 from destination.warehouse.loading import is_empty
 from destination.warehouse.naming import Alias
 from destination.warehouse.staging import stage
+from destination.warehouse.stored import StoredTable, TableName
 
 Constant = Callable[[Column], RowSource]
 """A value of the request, read as a column's type."""

@@ -13,9 +13,10 @@ from sqlalchemy.schema import DropTable
 from destination.errors import BatchFileError, RequestError
 from destination.rows import RowSource, RowStream
 from destination.schema import Column, Table
-from destination.warehouse.base import Session, StoredColumn, StoredTable
+from destination.warehouse.base import Session
 from destination.warehouse.ddl import NamedType
 from destination.warehouse.naming import Alias
+from destination.warehouse.stored import StoredColumn, StoredTable
 
 ORDINAL = "ordinal"
 MASK = "mask"

@@ -16,7 +16,7 @@ from sqlalchemy.types import TypeEngine
 
 from destination.errors import RequestError
 from destination.schema import Column, DataType, Table
-from destination.warehouse.base import Session, StoredColumn, StoredTable, TableName
+from destination.warehouse.base import Session
 from destination.warehouse.ddl import (
     AddColumn,
     AddPrimaryKey,
@@ -26,6 +26,7 @@ from destination.warehouse.ddl import (
     DropNotNull,
     NamedType,
 )
+from destination.warehouse.stored import StoredColumn, StoredTable, TableName
 
 
 def describe(session: Session, name: TableName) -> Table | None:

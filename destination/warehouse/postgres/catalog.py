@@ -6,10 +6,11 @@ import sqlalchemy as sa
 from sqlalchemy.sql import quoted_name
 
 from destination.errors import RequestError
-from destination.warehouse.base import Session, StoredColumn, StoredTable, TableName
+from destination.warehouse.base import Session
 from destination.warehouse.ddl import NamedType
 from destination.warehouse.postgres.marks import is_mark
 from destination.warehouse.postgres.types import described_column
+from destination.warehouse.stored import StoredColumn, StoredTable, TableName
 
 TABLE_KINDS = frozenset({"r", "p", "f"})
 OTHER_KINDS = {"S": "a sequence", "i": "an index", "I": "an index", "c": "a type"}

@@ -27,7 +27,7 @@ from sqlalchemy.schema import (
 from destination.ahead import ahead, handing_over
 from destination.cancellation import Cancellation
 from destination.schema import TEXT_TYPES, Column, Table
-from destination.warehouse.base import Capabilities, Result, Session, StoredTable, TableName
+from destination.warehouse.base import Capabilities, Result, Session
 from destination.warehouse.ddl import AlterTable, NamedType
 from destination.warehouse.naming import STAGING_PREFIX, Naming
 from destination.warehouse.postgres import catalog, types
@@ -37,6 +37,7 @@ from destination.warehouse.postgres.errors import explain_copy, sqlstate, value_
 from destination.warehouse.postgres.marks import Mark
 from destination.warehouse.postgres.outcome import short_number
 from destination.warehouse.postgres.upsert import Upsert
+from destination.warehouse.stored import StoredTable, TableName
 
 WHOLE_PAGES: dict[str, Any] = {"postgresql_with": {"toast_tuple_target": 8160}}
 """Rows are stored whole as long as they fit a page. Those of a staging table are compressed only in
