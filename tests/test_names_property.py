@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from destination.memory import Budget
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
 from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
+from destination.warehouse.naming import Alias
 from destination.warehouse.postgres.session import CAPABILITIES
 from destination_tester.files import Row
 from tests.fix_connector import Client, reaching, serving
@@ -32,9 +34,15 @@ PLAIN = ("t", "copy", "renamed", "長" * 30, "id", "part", *COLUMNS)
 BY_HAND = "a column of the customer's"
 MEETING = ["長" * 21 + "い", "長" * 21 + "う", "x" * 64, "x" * 64 + "y"]
 NAME_FIELDS = re.compile(r"(from|to)_(table|column)|table|column|soft_deleted_column")
-STATEMENT = re.compile(r"^F\t\d+\t(?:Query|Parse)\t(.*?)(?=^[FB]\t\d+\t)", re.DOTALL | re.MULTILINE)
-IDENTIFIER = re.compile(r'"((?:[^"]|"")+)"|([A-Za-z_]\w*)')
-RANDOM = re.compile(r"_fivetran_|life_|.*_[0-9a-f]{12}(_|$)", re.DOTALL)
+STATEMENT = re.compile(
+    r'^F\t\d+\t(?:Query\t "|Parse\t "\w*" ")(.*?)"[ \d]*\n(?=[FB]\t\d+\t)', re.DOTALL | re.MULTILINE
+)
+"""A message that libpq's trace shows."""
+IDENTIFIER = re.compile(r'(?:"((?:[^"]|"")+)"|([a-z_]\w*))(\.)?')
+"""An identifier, and the point by which it qualifies another."""
+LIFE = re.compile(r"\blife_[0-9a-f]{12}\b")
+NOT_DRAWN = re.compile(rf"_fivetran_.*|{LIFE.pattern}|.*_[0-9a-f]{{12}}(_pkey)?", re.DOTALL)
+"""Fivetran's own columns, and what is random."""
 
 
 @contextmanager
@@ -53,13 +61,25 @@ def traced(file: Path) -> Iterator[None]:
             sa.event.remove(sa.pool.Pool, "connect", begin)
 
 
+@dataclass(frozen=True)
+class Sent:
+    """What a few lives send to PostgreSQL.
+
+    Args:
+        identifiers: every name in their statements.
+        qualifiers: those that qualify columns, or tables, in statements about a customer's table.
+    """
+
+    identifiers: frozenset[str]
+    qualifiers: frozenset[str]
+
+
 @pytest.fixture(scope="module")
-def pool(
+def sent(
     postgres_uri: str,
     session_connection: psycopg.Connection,
     tmp_path_factory: pytest.TempPathFactory,
-) -> list[str]:
-    """PostgreSQL's words, its system columns, and every identifier in what a few lives send to it."""
+) -> Sent:
     file = tmp_path_factory.mktemp("trace") / "trace"
     with (
         traced(file),
@@ -67,15 +87,27 @@ def pool(
         reaching(port) as stub,
     ):
         play(Life, stub, session_connection, examples=8)
-    sent = "".join(STATEMENT.findall(file.read_text(errors="replace")))
-    identifiers = {quoted.replace('""', '"') or plain for quoted, plain in IDENTIFIER.findall(sent)}
-    words = session_connection.execute(
-        "SELECT word FROM pg_get_keywords() WHERE catcode <> 'U' UNION"
-        " SELECT attname::text FROM pg_attribute WHERE attnum < 0"
-    )
-    names = {*identifiers, *(word for (word,) in words), *MEETING}
-    assert {"fivetran_staging_1", "excluded", "ordinal", "c0", "xmin", "select"} <= names
-    return sorted(name for name in names if not RANDOM.match(name) and NAMING.stored(name))
+    identifiers, qualifiers = set(), set()
+    for statement in STATEMENT.findall(file.read_text(errors="replace")):
+        for quoted, plain, point in IDENTIFIER.findall(statement):
+            name = quoted.replace('""', '"') or plain
+            if NOT_DRAWN.fullmatch(name):
+                continue
+            identifiers.add(name)
+            if point and LIFE.search(statement):
+                qualifiers.add(name)
+    return Sent(frozenset(identifiers), frozenset(qualifiers))
+
+
+@pytest.fixture(scope="module")
+def names(sent: Sent, session_connection: psycopg.Connection) -> st.SearchStrategy[str]:
+    """Names of all kinds that mean something to PostgreSQL or to our statements."""
+    query = "SELECT word FROM pg_get_keywords() WHERE catcode <> 'U'"
+    words = sorted(word for (word,) in session_connection.execute(query))
+    query = "SELECT DISTINCT attname::text FROM pg_attribute WHERE attnum < 0"
+    system = sorted(name for (name,) in session_connection.execute(query))
+    kinds = (words, [*system, "oid", "excluded", *MEETING], sent.identifiers, sent.qualifiers)
+    return st.one_of([st.sampled_from(sorted(kind)) for kind in kinds])
 
 
 def play(
@@ -165,12 +197,12 @@ class NamedClient(Client):
 class NamedLife(Life):
     """Plays a life under drawn names, with a customer who adds columns and edits comments."""
 
-    pool: Sequence[str]
+    drawn: st.SearchStrategy[str]
 
     @initialize(data=st.data())
     def create(self, data: st.DataObject) -> None:
         drawn = st.lists(
-            st.sampled_from(self.pool),
+            self.drawn,
             min_size=len(PLAIN), max_size=len(PLAIN), unique_by=NAMING.stored,
         )  # fmt: skip
         self.names = dict(zip(PLAIN, data.draw(drawn), strict=True))
@@ -247,7 +279,16 @@ class NamedLife(Life):
         return cursor.execute(query).fetchall()
 
 
+def test_statements_qualify_by_names_that_no_table_has(sent: Sent) -> None:
+    assert {"fivetran_staging_1", "ordinal", "c0", "id"} <= sent.identifiers
+    own = {*Alias, "excluded", "pg_catalog", "pg_temp"}
+    others = {name for name in sent.qualifiers - own if NAMING.stored(name) == name}
+    assert others <= {"t", "copy", "renamed", "長" * 30}
+
+
 def test_whole_lives_under_any_names(
-    stub: DestinationConnectorStub, session_connection: psycopg.Connection, pool: list[str]
+    stub: DestinationConnectorStub,
+    session_connection: psycopg.Connection,
+    names: st.SearchStrategy[str],
 ) -> None:
-    play(NamedLife, stub, session_connection, examples=30, pool=pool)
+    play(NamedLife, stub, session_connection, examples=30, drawn=names)
