@@ -141,6 +141,22 @@ def test_tables_without_their_comments_are_as_before(client: Client, database: D
     database.execute("DROP SCHEMA {schema} CASCADE")
 
 
+def test_migrations_find_columns_that_lost_their_comments(
+    client: Client, database: Database
+) -> None:
+    wanted = table(ID, column(LONG_NAME))
+    assert client.create(wanted).success
+    assert client.write(wanted, replace=[[{"id": 1, LONG_NAME: "a"}]]).success
+    lose_comments(database.connection, database.schema)
+    value = sdk.UpdateColumnValueOperation(column=LONG_NAME, value="b")
+    assert client.migrate("t", update_column_value=value).success
+    copied = sdk.CopyColumn(from_column=LONG_NAME, to_column="copied")
+    assert client.migrate("t", copy=sdk.CopyOperation(copy_column=copied)).success
+    assert client.migrate("t", **rename_column(LONG_NAME, "ctid")).success
+    assert client.describe("t").table == table(ID, column("ctid"), column("copied"))
+    assert database.rows("t") == [(1, "b", "b")]
+
+
 def test_restore_without_comments_loses_nothing(
     client: Client, database: Database, postgres_uri: str, tmp_path: Path
 ) -> None:
