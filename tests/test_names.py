@@ -377,3 +377,11 @@ def test_mark_of_a_column_changes_no_statistics(client: Client, database: Databa
 def test_two_columns_that_would_be_stored_as_one_are_a_task(client: Client) -> None:
     wanted = table(ID, column(LONG_NAME), column(NAMING.stored(LONG_NAME)))
     assert "more than once" in client.create(wanted).task.message
+    assert client.create(table(*wanted.columns[:2])).success
+    row: Row = {"id": 1, LONG_NAME: "a", NAMING.stored(LONG_NAME): UNMODIFIED}
+    for answer in (
+        client.alter(wanted),
+        client.write(wanted, update=[[row]]),
+        client.write_history(wanted, update=[[row]]),
+    ):
+        assert "more than once" in answer.task.message

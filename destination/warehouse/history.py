@@ -31,6 +31,7 @@ from destination.warehouse.staging import (
     stage_partial,
 )
 from destination.warehouse.stored import StoredTable, TableName
+from destination.warehouse.tables import require_distinct_columns
 
 CLOSING_UNIT = sa.literal(timedelta(milliseconds=1), sa.Interval())
 """A version ends this long before the next one starts."""
@@ -74,6 +75,7 @@ def write_history_batch(
         BatchFileError: if a file cannot be read.
     """
     name = TableName(schema, table.name)
+    require_distinct_columns(session, name, table)
     target = session.lock_table(name).as_called_by(table)
     key = key_of(target, table)
     require_history_mode(target)

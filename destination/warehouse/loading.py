@@ -24,6 +24,7 @@ from destination.warehouse.staging import (
     stored_columns,
 )
 from destination.warehouse.stored import StoredTable, TableName
+from destination.warehouse.tables import require_distinct_columns
 
 LARGE_BYTES = 1 << 20
 """From how many bytes of batch files on it pays to look for a faster way."""
@@ -61,6 +62,7 @@ def write_batch(session: Session, schema: str, table: Table, batch: Batch) -> Lo
         BatchFileError: if a file cannot be read.
     """
     name = TableName(schema, table.name)
+    require_distinct_columns(session, name, table)
     target = session.lock_table(name).as_called_by(table)
     key = key_of(target, table)
     if not key and (batch.update or batch.delete):

@@ -42,7 +42,7 @@ def create(session: Session, schema: str, table: Table) -> None:
         RequestError: if the table exists.
     """
     name = TableName(schema, table.name)
-    _require_distinct_columns(session, name, table)
+    require_distinct_columns(session, name, table)
     session.create_schema(schema)
     session.lock(name)
     if session.find_table(name) is not None:
@@ -187,7 +187,7 @@ def alter(session: Session, schema: str, table: Table, *, drop_columns: bool) ->
         RequestError: if the table does not exist.
     """
     name = TableName(schema, table.name)
-    _require_distinct_columns(session, name, table)
+    require_distinct_columns(session, name, table)
     stored = session.lock_table(name).as_called_by(table)
     made_here = {column.column.name for column in stored.columns if column.made_here}
     alteration = Alteration.between(stored, table, made_here if drop_columns else None)
@@ -300,7 +300,12 @@ def _differs(old: Column, new: Column) -> bool:
     return old.string_byte_length is not None and longer > old.string_byte_length
 
 
-def _require_distinct_columns(session: Session, name: TableName, table: Table) -> None:
+def require_distinct_columns(session: Session, name: TableName, table: Table) -> None:
+    """Check that a request has columns, no two of which are stored as one.
+
+    Raises:
+        RequestError: if it has not.
+    """
     if not table.columns:
         raise RequestError(f"{name} has no columns in the request")
     stored = [session.name(column.name) for column in table.columns]
