@@ -22,8 +22,9 @@ from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
 from destination.sdk import destination_sdk_pb2_grpc as sdk_grpc
 from destination.warehouse import history, loading, tables
-from destination.warehouse.base import Session, TableName, Warehouse
+from destination.warehouse.base import Session, Warehouse
 from destination.warehouse.directory import Directory
+from destination.warehouse.stored import TableName
 
 logger = logging.getLogger(__name__)
 

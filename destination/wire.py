@@ -18,7 +18,8 @@ from destination.schema import Column, DataType, DecimalParams, Table
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
 from destination.warehouse import migration
-from destination.warehouse.base import Session, TableName
+from destination.warehouse.base import Session
+from destination.warehouse.stored import TableName
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime.max.replace(tzinfo=UTC)

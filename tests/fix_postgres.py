@@ -59,6 +59,17 @@ def schema(session_connection: psycopg.Connection) -> Iterator[str]:
     )
 
 
+def lose_comments(connection: psycopg.Connection, schema: str) -> None:
+    """Remove the comments of a schema and of all in it, as a restore without comments does."""
+    connection.execute(
+        "DELETE FROM pg_catalog.pg_description WHERE (classoid, objoid) IN ("
+        " SELECT 'pg_namespace'::regclass, oid FROM pg_namespace WHERE nspname = %(schema)s UNION ALL"
+        " SELECT 'pg_class'::regclass, c.oid FROM pg_class c"
+        " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE nspname = %(schema)s)",
+        {"schema": schema},
+    )
+
+
 class Database:
     """Looks into the test's schema, as a customer would."""
 

@@ -100,11 +100,11 @@ def test_view_that_needs_the_key_stays(client: Client, database: Database) -> No
 @pytest.mark.parametrize(
     "change",
     [
-        "COMMENT ON CONSTRAINT t_pkey ON {schema}.t IS 'mine'",
-        "COMMENT ON INDEX {schema}.t_pkey IS 'mine'",
-        "ALTER INDEX {schema}.t_pkey SET (fillfactor = 50)",
-        "CLUSTER {schema}.t USING t_pkey",
-        "ALTER TABLE {schema}.t REPLICA IDENTITY USING INDEX t_pkey",
+        "COMMENT ON CONSTRAINT {key} ON {schema}.t IS 'mine'",
+        "COMMENT ON INDEX {schema}.{key} IS 'mine'",
+        "ALTER INDEX {schema}.{key} SET (fillfactor = 50)",
+        "CLUSTER {schema}.t USING {key}",
+        "ALTER TABLE {schema}.t REPLICA IDENTITY USING INDEX {key}",
         "CREATE TABLE {schema}.u (b text, a int, FOREIGN KEY (b, a) REFERENCES {schema}.t)",
     ],
 )
@@ -112,7 +112,10 @@ def test_key_that_somebody_changed_or_needs_is_left_alone(
     client: Client, database: Database, change: str
 ) -> None:
     assert client.create(TABLE).success
-    database.execute(change)
+    [(name,)] = database.execute(
+        "SELECT conname FROM pg_constraint WHERE conrelid = '{schema}.t'::regclass AND contype = 'p'"
+    )
+    database.execute(change, key=str(name))
     before, old = key(database), number(database)
     assert client.write(TABLE, replace=[ROWS]).success
     assert number(database) == old

@@ -16,8 +16,9 @@ import sqlalchemy as sa
 from destination.errors import RequestError
 from destination.rows import RowSource
 from destination.schema import ACTIVE, END, START, Table
-from destination.warehouse.base import Session, StoredTable, TableName
+from destination.warehouse.base import Session
 from destination.warehouse.loading import key_of, replace
+from destination.warehouse.naming import Alias
 from destination.warehouse.staging import (
     Changes,
     Staged,
@@ -29,6 +30,8 @@ from destination.warehouse.staging import (
     stage,
     stage_partial,
 )
+from destination.warehouse.stored import StoredTable, TableName
+from destination.warehouse.tables import require_distinct_columns
 
 CLOSING_UNIT = sa.literal(timedelta(milliseconds=1), sa.Interval())
 """A version ends this long before the next one starts."""
@@ -72,7 +75,8 @@ def write_history_batch(
         BatchFileError: if a file cannot be read.
     """
     name = TableName(schema, table.name)
-    target = session.lock_table(name)
+    require_distinct_columns(session, name, table)
+    target = session.lock_table(name).as_called_by(table)
     key = key_of(target, table)
     require_history_mode(target)
     record = record_key(key)
@@ -117,7 +121,7 @@ def _start_over(
         keys = [staged.values[name].label(f"k{i}") for i, name in enumerate(record)]
         start = sa.func.min(staged.values[START]).label("start")
         grouping = [staged.values[name] for name in record]
-        earliest = sa.select(*keys, start).group_by(*grouping).subquery("earliest")
+        earliest = sa.select(*keys, start).group_by(*grouping).subquery(Alias.EARLIEST)
         same = same_key(
             target, record, {name: earliest.c[f"k{i}"] for i, name in enumerate(record)}
         )
@@ -139,7 +143,9 @@ def _is_any(
 ) -> bool:
     """Whether any version fulfils conditions on the key; found by the key's index alone."""
     version = sa.select(sa.literal(1)).select_from(target.clause).where(*conditions).limit(1)
-    found = sa.select(sa.literal(1)).select_from(each.join(version.lateral("version"), sa.true()))
+    found = sa.select(sa.literal(1)).select_from(
+        each.join(version.lateral(Alias.VERSION), sa.true())
+    )
     return bool(session.scalar(sa.select(sa.exists(found))))
 
 
@@ -170,11 +176,11 @@ def _update(
 
 def _preceding(target: StoredTable, record: Sequence[str], changes: Changes) -> sa.FromClause:
     """Of each partial version, the one in the table that precedes it in time; found by the key."""
-    preceding = target.clause.alias("preceding")
+    preceding = target.clause.alias(Alias.PRECEDING)
     start = preceding.c[target.get(START).name]
     same = [preceding.c[target.get(name).name] == changes.values[name] for name in record]
     earlier = sa.select(preceding).where(*same, start < changes.values[START])
-    return earlier.order_by(start.desc()).limit(1).lateral("base")
+    return earlier.order_by(start.desc()).limit(1).lateral(Alias.BASE)
 
 
 def _completed(
@@ -212,7 +218,7 @@ def _completed_in_chains(
             *[base.c[column.name].label(f"b{i}") for i, column in enumerate(staged.columns)],
         )
         .select_from(changes.source.join(base, sa.true()))
-        .subquery("versions")
+        .subquery(Alias.VERSIONS)
     )
     keys = [f"v{names.index(name)}" for name in record]
 
@@ -228,9 +234,9 @@ def _completed_in_chains(
         versions,
         sa.func.row_number().over(**in_time(versions)).label("position"),
         sa.case((begins, 1), else_=0).label("begins"),
-    ).subquery("numbered")
+    ).subquery(Alias.NUMBERED)
     chain = sa.func.sum(numbered.c.begins).over(**in_time(numbered)).label("chain")
-    chains = sa.select(numbered, chain).subquery("chains")
+    chains = sa.select(numbered, chain).subquery(Alias.CHAINS)
     in_chain = in_time(chains, "chain")
     traced = sa.select(
         chains,
@@ -244,7 +250,7 @@ def _completed_in_chains(
             sa.func.first_value(chains.c[f"b{i}"]).over(**in_chain).label(f"f{i}")
             for i in range(len(names))
         ],
-    ).subquery("traced")
+    ).subquery(Alias.TRACED)
     values = [
         sa.case(
             (traced.c[f"p{i}"].is_(None), traced.c[f"f{i}"]),
@@ -272,7 +278,7 @@ def _delete(
             labels = {name: f"e{i}" for i, name in enumerate(ends)}
             columns = [value.label(labels[name]) for name, value in ends.items()]
             keys = [ends[name] for name in record]
-            rows = session.last_rows(columns, keys, -staged.ordinal).subquery("ends")
+            rows = session.last_rows(columns, keys, -staged.ordinal).subquery(Alias.ENDS)
             ends = {name: rows.c[label] for name, label in labels.items()}
         same = same_key(target, record, ends)
         ending = {target.get(ACTIVE).name: sa.false(), target.get(END).name: ends[END]}

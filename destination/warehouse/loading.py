@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from destination.errors import RequestError
 from destination.rows import BegunSource, RowSource
 from destination.schema import DataType, Table
-from destination.warehouse.base import Session, StoredTable, TableName
+from destination.warehouse.base import Session
 from destination.warehouse.staging import (
     Staged,
     analyze,
@@ -22,6 +23,8 @@ from destination.warehouse.staging import (
     stage_partial,
     stored_columns,
 )
+from destination.warehouse.stored import StoredTable, TableName
+from destination.warehouse.tables import require_distinct_columns
 
 LARGE_BYTES = 1 << 20
 """From how many bytes of batch files on it pays to look for a faster way."""
@@ -59,7 +62,8 @@ def write_batch(session: Session, schema: str, table: Table, batch: Batch) -> Lo
         BatchFileError: if a file cannot be read.
     """
     name = TableName(schema, table.name)
-    target = session.lock_table(name)
+    require_distinct_columns(session, name, table)
+    target = session.lock_table(name).as_called_by(table)
     key = key_of(target, table)
     if not key and (batch.update or batch.delete):
         raise RequestError(
@@ -170,7 +174,10 @@ def _follows(
         return False
     last = session.scalar(sa.select(sa.func.max(target[name])))
     first = source.first_rows()
-    return first is not None and pc.min(first.column(name)).as_py() > last
+    if first is None or not pa.types.is_integer(first.schema.field(name).type):
+        return False
+    lowest = pc.min(first.column(name)).as_py()
+    return lowest is not None and lowest > last
 
 
 def _merge(

@@ -17,12 +17,13 @@ from destination.errors import RequestError
 from destination.rows import RowSource
 from destination.schema import ACTIVE, DELETED, END, START, SYNCED, Column, DataType
 from destination.warehouse import tables
-from destination.warehouse.base import Session, StoredTable, TableName
-from destination.warehouse.ddl import NamedType, RenameColumn, RenameTable
+from destination.warehouse.base import Session
+from destination.warehouse.ddl import RenameColumn, RenameTable
 from destination.warehouse.history import OPEN_END, closed, record_key, require_history_mode
 from destination.warehouse.loading import is_empty
-from destination.warehouse.naming import comment_for
+from destination.warehouse.naming import Alias
 from destination.warehouse.staging import stage
+from destination.warehouse.stored import StoredTable, TableName
 
 Constant = Callable[[Column], RowSource]
 """A value of the request, read as a column's type."""
@@ -50,11 +51,12 @@ def rename_table(session: Session, source: TableName, target: TableName) -> None
     stored = _source_of(session, source, target)
     if stored is None:
         return
+    session.require_free_name(target)
     session.execute(RenameTable(stored.clause, session.name(target.table)))
-    clause = session.clause(target)
-    comment = comment_for(target.table, clause.name)
-    if comment or source.table != stored.clause.name:
-        session.comment(clause, comment)
+    naming = session.capabilities.naming
+    comment = naming.comment(naming.words(stored.clause.name, stored.comment), target.table)
+    if comment != stored.comment:
+        session.comment(session.clause(target), comment)
 
 
 def copy_table(session: Session, source: TableName, target: TableName) -> None:
@@ -80,8 +82,9 @@ def _source_of(session: Session, source: TableName, target: TableName) -> Stored
 
 
 def _copy(session: Session, stored: StoredTable, target: TableName) -> None:
-    types = {column.column.name: column.type_name for column in stored.columns}
-    tables.create_as(session, target, stored.table, types)
+    types = {column.column.name: stored.clause.c[column.name].type for column in stored.columns}
+    marked = [column.column.name for column in stored.columns if column.made_here]
+    tables.create_as(session, target, stored.table, types, marked)
     names = [column.name for column in stored.columns]
     rows = sa.select(*[stored.clause.c[name] for name in names])
     copy = session.get_table(target)
@@ -100,10 +103,12 @@ def rename_column(session: Session, name: TableName, source: str, target: str) -
     renamed = replace(column.column, name=target)
     with tables.concerning(source):
         session.execute(RenameColumn(stored.clause, column.name, session.name(target)))
-    comment = tables.column_comment(session, renamed)
-    if comment or source != column.name:
-        new = sa.Column(session.name(target), NamedType(column.type_name))
-        session.clause(name, [new])
+    new = sa.Column(session.name(target), stored[source].type)
+    clause = session.clause(name, [new])
+    if column.made_here:
+        session.mark(clause, [new.name])
+    comment = tables.column_comment(session, renamed, column)
+    if comment != column.comment:
         session.comment(new, comment)
 
 
@@ -116,7 +121,7 @@ def copy_column(session: Session, name: TableName, source: str, target: str) -> 
             raise RequestError(f'{name} has another column "{target}" already: drop it, then retry')
         return
     copied = replace(column.column, name=target, primary_key=False)
-    tables.add_column(session, stored, copied, column.type_name)
+    tables.add_column(session, stored, copied, stored[source].type)
     wider = session.get_table(name)
     session.execute(sa.update(wider.clause).values({wider.get(target).name: wider[source]}))
 
@@ -231,7 +236,7 @@ def _to_history(session: Session, stored: StoredTable, deleted: str | None) -> N
     session.execute(sa.update(wider.clause).values(first))
     key = {*wider.key, START} if wider.key else set()
     wanted = wider.table.with_key(key).without(DELETED)
-    tables.apply(session, wider, tables.Alteration.between(wider, wanted, drop_columns=True))
+    tables.apply(session, wider, tables.Alteration.between(wider, wanted, {DELETED}))
 
 
 def history_to_soft_delete(session: Session, name: TableName, deleted: str | None) -> None:
@@ -244,7 +249,7 @@ def history_to_soft_delete(session: Session, name: TableName, deleted: str | Non
     if START not in stored.key:
         return
     require_history_mode(stored)
-    later = stored.clause.alias("later")
+    later = stored.clause.alias(Alias.LATER)
     record = [stored.get(each).name for each in record_key([c.name for c in stored.table.key])]
     same = [later.c[each] == stored.clause.c[each] for each in record]
     after = later.c[stored.get(START).name] > stored[START]
@@ -254,7 +259,7 @@ def history_to_soft_delete(session: Session, name: TableName, deleted: str | Non
     session.execute(sa.update(stored.clause).values({marked.name: sa.not_(active)}))
     history = [column.name for column in HISTORY_COLUMNS]
     wanted = stored.table.with_key(stored.key - {START}).without(*history)
-    tables.apply(session, stored, tables.Alteration.between(stored, wanted, drop_columns=True))
+    tables.apply(session, stored, tables.Alteration.between(stored, wanted, history))
 
 
 def _lock_both(session: Session, source: TableName, target: TableName) -> None:

@@ -125,6 +125,8 @@ WORDING = {
     "57014": "the statement was cancelled",
     "57P": "the server ended the session",
 }
+REFUSED_VALUES = ("22", "23502", "23514")
+"""The SQLSTATEs, or how they begin, of values that a type or a domain refuses."""
 REMEDIES = {
     "22": "change the column's type, or correct the values at the source",
     "23502": "drop the NOT NULL constraint, or correct the values at the source",
@@ -203,6 +205,14 @@ def explain(
     remedy = _missing_grant(error, database) if state == "42501" else None
     remedy = remedy or _by_state(REMEDIES, state)
     return kind(f"{about}: {': '.join(filter(None, (_what(error, state), remedy)))}")
+
+
+def value_refusal(error: DBAPIError) -> str | None:
+    """Why the warehouse refuses a value, by its type or domain; None if it is about something else."""
+    state = sqlstate(error)
+    if state is None or not state.startswith(REFUSED_VALUES):
+        return None
+    return WORDING.get(state, "a value does not fit the column")
 
 
 def explain_copy(

@@ -78,6 +78,14 @@ def wire_type_name(column: Column) -> str:
     return type_name(column)
 
 
+def is_made_here(name: str) -> bool:
+    """Whether a type is one of those that the project creates; others are made by hand.
+
+    Those are never arrays, which PostgreSQL does not collect into arrays one by one.
+    """
+    return _bare(name) in TYPE_NAMES.values()
+
+
 def described_column(
     name: str, base_type: str, modifier: int, remarked: DataType | None, *, primary_key: bool
 ) -> Column:
