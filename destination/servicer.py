@@ -120,9 +120,9 @@ class Servicer(sdk_grpc.DestinationConnectorServicer):
     ) -> sdk.TruncateResponse:
         name = TableName(request.schema_name, request.table_name)
         deleted = request.soft.deleted_column if request.HasField("soft") else None
-        before = wire.instant_from_wire(request.utc_delete_before)
 
         def truncate(call: _Call) -> tuple[sdk.TruncateResponse, str]:
+            before = wire.delete_before_from_wire(request)
             count = call.transact(
                 lambda session: tables.truncate(
                     session, name, request.synced_column, before, deleted

@@ -65,11 +65,13 @@ class StoredColumn:
         column: as Fivetran sees it, under its full name.
         name: its name in the warehouse.
         type_name: its type there, with parameters.
+        generated: whether the warehouse gives it its values and takes none.
     """
 
     column: Column
     name: str
     type_name: str
+    generated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -29,9 +29,8 @@ from destination.warehouse.staging import (
     stage,
     stage_partial,
 )
+from destination.warehouse.tables import closed
 
-CLOSING_UNIT = sa.literal(timedelta(milliseconds=1), sa.Interval())
-"""A version ends this long before the next one starts."""
 OPEN_END = datetime(9999, 12, 31, 23, 59, 59, 999000, UTC)
 """The end of an active version."""
 
@@ -90,21 +89,18 @@ def record_key(key: Sequence[str]) -> tuple[str, ...]:
 
 
 def require_history_mode(target: StoredTable) -> None:
-    """Check that a table keeps versions.
+    """Check that a table keeps versions, and that something tells its records apart.
 
     Raises:
-        RequestError: if it does not.
+        RequestError: if not.
     """
     if START not in target.key or target.find(END) is None or target.find(ACTIVE) is None:
         raise RequestError(f"{target.name} is not in history mode: re-sync the table")
-
-
-def closed(target: StoredTable, start: sa.ColumnElement[Any]) -> dict[str, Any]:
-    """What closes a version before another one starts."""
-    return {
-        target.get(ACTIVE).name: sa.false(),
-        target.get(END).name: start - CLOSING_UNIT,
-    }
+    if target.key == {START}:
+        raise RequestError(
+            f'{target.name} has no column in its primary key but "{START}", so its records cannot be '
+            f"told apart: re-sync the table"
+        )
 
 
 def _start_over(

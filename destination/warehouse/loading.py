@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
@@ -22,6 +23,7 @@ from destination.warehouse.staging import (
     stage_partial,
     stored_columns,
 )
+from destination.warehouse.tables import is_empty
 
 LARGE_BYTES = 1 << 20
 """From how many bytes of batch files on it pays to look for a faster way."""
@@ -111,12 +113,6 @@ def replace(
         return _merge(session, target, key, files)
 
 
-def is_empty(session: Session, target: StoredTable) -> bool:
-    """Whether a table has no rows."""
-    row = sa.select(sa.literal(1)).select_from(target.clause)
-    return not session.scalar(sa.select(sa.exists(row)))
-
-
 def _append(session: Session, target: StoredTable, sources: Sequence[RowSource]) -> int:
     """Insert the rows of files into a table that has no key.
 
@@ -170,7 +166,10 @@ def _follows(
         return False
     last = session.scalar(sa.select(sa.func.max(target[name])))
     first = source.first_rows()
-    return first is not None and pc.min(first.column(name)).as_py() > last
+    if first is None or not pa.types.is_integer(first.schema.field(name).type):
+        return False
+    lowest = pc.min(first.column(name)).as_py()
+    return lowest is not None and lowest > last
 
 
 def _merge(

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateTable
 
 from destination.errors import RequestError
-from destination.schema import Column, DataType, Table
+from destination.schema import ACTIVE, END, START, TEXT_TYPES, Column, DataType, Table
 from destination.warehouse.base import Session, StoredColumn, StoredTable, TableName
 from destination.warehouse.ddl import (
     AddColumn,
@@ -24,6 +26,21 @@ from destination.warehouse.ddl import (
     NamedType,
 )
 from destination.warehouse.naming import comment_for
+
+logger = logging.getLogger(__name__)
+
+CLOSING_UNIT = sa.literal(timedelta(milliseconds=1), sa.Interval())
+"""A version ends this long before the next one starts."""
+NEUTRAL: dict[DataType, str] = {
+    **dict.fromkeys(DataType, "0"),
+    **dict.fromkeys((*TEXT_TYPES, DataType.BINARY), ""),
+    DataType.BOOLEAN: "false",
+    DataType.NAIVE_DATE: "1970-01-01",
+    DataType.NAIVE_DATETIME: "1970-01-01 00:00:00",
+    DataType.UTC_DATETIME: "1970-01-01 00:00:00+00",
+    DataType.NAIVE_TIME: "00:00:00",
+}
+"""The value of each type that says least, as SQL writes it."""
 
 
 def describe(session: Session, name: TableName) -> Table | None:
@@ -140,7 +157,11 @@ def alter(session: Session, schema: str, table: Table, *, drop_columns: bool) ->
 
 
 def apply(session: Session, stored: StoredTable, alteration: Alteration) -> None:
-    """Carry an alteration out."""
+    """Carry an alteration out.
+
+    Raises:
+        RequestError: if rows would share a key.
+    """
     clause = stored.clause
     if alteration.key is not None and stored.key_constraint is not None:
         session.execute(DropConstraint(clause, stored.key_constraint))
@@ -154,9 +175,47 @@ def apply(session: Session, stored: StoredTable, alteration: Alteration) -> None
     for old, column in alteration.retyped:
         _retype(session, stored, old, column)
     if alteration.key:
-        key = tuple(session.name(column.name) for column in alteration.key)
-        with concerning(*[column.name for column in alteration.key]):
-            session.execute(AddPrimaryKey(clause, key))
+        _fill_new_key(session, stored, alteration)
+        _add_key(session, stored, alteration.key)
+
+
+def _fill_new_key(session: Session, stored: StoredTable, alteration: Alteration) -> None:
+    """Give the rows that are there a value in the columns that are new and part of the key."""
+    new = [column for column in alteration.added if column in (alteration.key or ())]
+    if not new or is_empty(session, stored):
+        return
+    table = session.get_table(stored.name)
+    values = {table.get(column.name).name: _neutral(table.get(column.name)) for column in new}
+    count = session.execute(sa.update(table.clause).values(values))
+    names = ", ".join(f'"{column.name}"' for column in new)
+    logger.info(
+        "%s: %d rows took the neutral value of their type in new columns of the key: %s",
+        stored.name, count, names,
+    )  # fmt: skip
+
+
+def _neutral(stored: StoredColumn) -> sa.ColumnElement[Any]:
+    """The value of a key's column where nothing is known of it."""
+    text = sa.literal(NEUTRAL[stored.column.type], sa.Text())
+    return sa.cast(text, NamedType(stored.type_name))
+
+
+def _add_key(session: Session, stored: StoredTable, columns: tuple[Column, ...]) -> None:
+    key = tuple(session.name(column.name) for column in columns)
+    adding = AddPrimaryKey(stored.clause, key)
+    with concerning(*[column.name for column in columns]):
+        if session.unless_duplicate(lambda: session.execute(adding)) is None:
+            names = ", ".join(f'"{column.name}"' for column in columns)
+            raise RequestError(
+                f"{stored.name}: rows that are there would share a primary key of ({names}): drop "
+                f"the table and re-sync it"
+            )
+
+
+def is_empty(session: Session, target: StoredTable) -> bool:
+    """Whether a table has no rows."""
+    row = sa.select(sa.literal(1)).select_from(target.clause)
+    return not session.scalar(sa.select(sa.exists(row)))
 
 
 def add_column(
@@ -200,7 +259,8 @@ def truncate(
         name: the table; nothing happens if it does not exist.
         synced: the column that says when a row was synced.
         before: the instant; rows synced at it stay.
-        deleted: the column to set to true instead of deleting.
+        deleted: the column to set to true instead of deleting; where a table in history mode lacks
+            it, active versions are closed instead.
 
     Returns:
         How many rows were deleted or marked.
@@ -210,12 +270,26 @@ def truncate(
     if stored is None:
         return 0
     stored.require_every_row()
-    old = stored[synced] < sa.literal(before, sa.DateTime(timezone=True))
+    instant = sa.literal(before, sa.DateTime(timezone=True))
+    old = stored[synced] < instant
     if deleted is None:
         return session.execute(sa.delete(stored.clause).where(old))
+    if stored.find(deleted) is None and START in stored.key:
+        closing = (
+            sa.update(stored.clause).where(old, stored[ACTIVE]).values(closed(stored, instant))
+        )
+        return session.execute(closing)
     unmarked = stored[deleted].is_distinct_from(sa.true())
     marked = {stored.get(deleted).name: sa.true()}
     return session.execute(sa.update(stored.clause).where(old, unmarked).values(marked))
+
+
+def closed(stored: StoredTable, start: sa.ColumnElement[Any]) -> dict[str, Any]:
+    """What closes a version before another one starts."""
+    return {
+        stored.get(ACTIVE).name: sa.false(),
+        stored.get(END).name: start - CLOSING_UNIT,
+    }
 
 
 @contextmanager

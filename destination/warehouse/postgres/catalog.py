@@ -29,6 +29,7 @@ TABLE_QUERY = sa.text(
            format_type(a.atttypid, a.atttypmod) AS type_name,
            coalesce(b.typname, t.typname) AS base_type,
            CASE WHEN b.oid IS NULL THEN a.atttypmod ELSE t.typtypmod END AS modifier,
+           a.attgenerated <> '' OR a.attidentity = 'a' AS generated,
            col_description(c.oid, a.attnum) AS comment
     FROM pg_catalog.pg_class c
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -87,4 +88,4 @@ def _stored_column(session: Session, row: sa.Row[tuple[str, ...]]) -> StoredColu
         remarked_type(row.comment),
         primary_key=bool(row.primary_key),
     )
-    return StoredColumn(column, row.name, row.type_name)
+    return StoredColumn(column, row.name, row.type_name, row.generated)
