@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from enum import Enum
 
 SYNCED = "_fivetran_synced"
@@ -34,6 +35,8 @@ class DataType(Enum):
     NAIVE_TIME = "NAIVE_TIME"
 
 
+MAX_PRECISION, MAX_SCALE = 38, 37
+"""The most digits that a DECIMAL has, and the most of them behind the point."""
 TEXT_TYPES = frozenset({DataType.STRING, DataType.JSON, DataType.XML})
 
 
@@ -43,6 +46,15 @@ class DecimalParams:
 
     precision: int
     scale: int
+
+    def holding(self, largest: Decimal, scale: int) -> DecimalParams:
+        """The least digits that hold what these do, and numbers as large as one with that scale."""
+        before = max(self.precision - self.scale, largest.adjusted() + 1 if largest else 0)
+        scale = max(self.scale, scale)
+        return DecimalParams(before + scale, scale)
+
+    def __str__(self) -> str:
+        return f"DECIMAL({self.precision},{self.scale})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,19 @@ class StoredColumn:
 
 
 @dataclass(frozen=True, slots=True)
+class Conversion:
+    """What a column's value becomes when the column's type changes.
+
+    Args:
+        value: the new value; NULL where the old one does not survive.
+        total: whether every value survives.
+    """
+
+    value: sa.ColumnElement[Any]
+    total: bool
+
+
+@dataclass(frozen=True, slots=True)
 class StoredTable:
     """A table as the warehouse stores it.
 
@@ -250,6 +263,16 @@ class Session(ABC):
     @abstractmethod
     def cast(self, value: sa.ColumnElement[Any], source: str, target: str) -> sa.ColumnElement[Any]:
         """A value of one of the warehouse's types as another, by Fivetran's notation of texts."""
+
+    @abstractmethod
+    def conversion(
+        self, value: sa.ColumnElement[Any], old: StoredColumn, new: Column
+    ) -> Conversion:
+        """A stored column's value as one of another type; a DECIMAL keeps all its digits."""
+
+    @abstractmethod
+    def fraction_digits(self, number: sa.ColumnElement[Any]) -> sa.ColumnElement[int]:
+        """How many digits a number has behind the point, without zeros at the end."""
 
     @abstractmethod
     def has_written(self, table: sa.Table) -> Callable[[Session], bool]:

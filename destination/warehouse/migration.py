@@ -229,7 +229,7 @@ def copy_table_to_history_mode(
         _copy(session, stored, target)
         _to_history(session, session.get_table(target), deleted)
         return
-    versions = _first_versions(stored, deleted)
+    versions = _first_versions(session, stored, deleted)
     same = START in existing.key and set(existing.table.column_names) == set(versions)
     if not same or not _hold_the_same(session, stored, existing, versions):
         raise RequestError(
@@ -264,10 +264,11 @@ def _require_records(session: Session, stored: StoredTable) -> None:
         )
 
 
-def _first_versions(stored: StoredTable, deleted: str | None) -> Values:
+def _first_versions(session: Session, stored: StoredTable, deleted: str | None) -> Values:
     """What a table's rows hold as the first versions of their records.
 
     Args:
+        session: the transaction.
         stored: the table.
         deleted: the column that says which rows are deleted; where the table lacks it, none is.
     """
@@ -275,7 +276,9 @@ def _first_versions(stored: StoredTable, deleted: str | None) -> Values:
     flag = stored.find(deleted) if deleted else None
     is_deleted: sa.ColumnElement[bool] = sa.false()
     if flag is not None:
-        is_deleted = sa.func.coalesce(stored.clause.c[flag.name], sa.false())
+        value = stored.clause.c[flag.name]
+        as_flag = session.conversion(value, flag, Column(DELETED, DataType.BOOLEAN))
+        is_deleted = sa.func.coalesce(as_flag.value, sa.false())
     minimum, open_end = (sa.literal(at, INSTANT) for at in (MINIMUM, OPEN_END))
     return {
         **{name: stored[name] for name in stored.table.without(DELETED).column_names},
@@ -290,7 +293,7 @@ def _to_history(session: Session, stored: StoredTable, deleted: str | None) -> N
         if stored.find(column.name) is None:
             tables.add_column(session, stored, column)
     wider = session.get_table(stored.name)
-    versions = _first_versions(wider, deleted)
+    versions = _first_versions(session, wider, deleted)
     first = {wider.get(each.name).name: versions[each.name] for each in HISTORY_COLUMNS}
     session.execute(sa.update(wider.clause).values(first))
     wanted = wider.table.with_key({*wider.key, START}).without(DELETED)

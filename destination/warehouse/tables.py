@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,8 +15,24 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateTable
 
 from destination.errors import RequestError
-from destination.schema import ACTIVE, END, START, TEXT_TYPES, Column, DataType, Table
-from destination.warehouse.base import Session, StoredColumn, StoredTable, TableName
+from destination.schema import (
+    ACTIVE,
+    END,
+    MAX_PRECISION,
+    MAX_SCALE,
+    START,
+    TEXT_TYPES,
+    Column,
+    DataType,
+    Table,
+)
+from destination.warehouse.base import (
+    Conversion,
+    Session,
+    StoredColumn,
+    StoredTable,
+    TableName,
+)
 from destination.warehouse.ddl import (
     AddColumn,
     AddPrimaryKey,
@@ -239,14 +256,60 @@ def add_column(
 
 
 def _retype(session: Session, stored: StoredTable, old: StoredColumn, column: Column) -> None:
-    target = session.type_name(column)
     value = stored.clause.c[old.name]
-    with concerning(column.name):
-        if target != old.type_name:
-            using = session.cast(value, old.type_name, target)
-            session.execute(AlterColumnType(stored.clause, old.name, target, using))
+    if session.type_name(column) != old.type_name:
+        conversion = session.conversion(value, old, column)
+        with concerning(column.name):
+            column = _surviving(session, stored, old, column, conversion)
+            target = session.type_name(column)
+            if target != old.type_name:
+                using = conversion.value
+                session.execute(AlterColumnType(stored.clause, old.name, target, using))
     if old.column.type is not column.type:
         session.comment(value, column_comment(session, column))
+
+
+def _surviving(
+    session: Session,
+    stored: StoredTable,
+    old: StoredColumn,
+    column: Column,
+    conversion: Conversion,
+) -> Column:
+    """The column as all values survive in it: a DECIMAL becomes as wide as they need.
+
+    Raises:
+        RequestError: if some do not survive.
+    """
+    if conversion.total and column.decimal is None:
+        return column
+    value = conversion.value
+    lost = sa.func.count(stored.clause.c[old.name]).filter(value.is_(None))
+    count = session.scalar(sa.select(lost).select_from(stored.clause))
+    if count:
+        raise RequestError(
+            f'{stored.name}, column "{column.name}": {count} values do not survive the change from '
+            f"{old.column.type.value} to {column.type.value}: correct them in the table, or drop "
+            f"the table and re-sync it"
+        )
+    if column.decimal is None:
+        return column
+    largest = session.scalar(sa.select(sa.func.max(sa.func.abs(value))))
+    scale = session.scalar(sa.select(sa.func.max(session.fraction_digits(value))))
+    decimal = column.decimal.holding(largest or Decimal(), scale or 0)
+    if decimal == column.decimal:
+        return column
+    if decimal.precision > MAX_PRECISION or decimal.scale > MAX_SCALE:
+        raise RequestError(
+            f'{stored.name}, column "{column.name}": its values need a DECIMAL of '
+            f"{decimal.precision} digits, {decimal.scale} of them behind the point, more than there "
+            f"is: correct them in the table, or drop the table and re-sync it"
+        )
+    logger.info(
+        '%s: column "%s" becomes %s, since its values need more digits than %s',
+        stored.name, column.name, decimal, column.decimal,
+    )  # fmt: skip
+    return replace(column, decimal=decimal)
 
 
 def truncate(

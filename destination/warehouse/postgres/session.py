@@ -27,10 +27,18 @@ from sqlalchemy.schema import (
 from destination.ahead import ahead, handing_over
 from destination.cancellation import Cancellation
 from destination.schema import TEXT_TYPES, Column, Table
-from destination.warehouse.base import Capabilities, Result, Session, StoredTable, TableName
+from destination.warehouse.base import (
+    Capabilities,
+    Conversion,
+    Result,
+    Session,
+    StoredColumn,
+    StoredTable,
+    TableName,
+)
 from destination.warehouse.ddl import AlterTable
 from destination.warehouse.naming import comment_for
-from destination.warehouse.postgres import catalog, types
+from destination.warehouse.postgres import catalog, conversions, types
 from destination.warehouse.postgres.contract import LOCK_TIMEOUT
 from destination.warehouse.postgres.driver import as_sqlalchemy, driver_of, sqlalchemy_error
 from destination.warehouse.postgres.errors import explain_copy, sqlstate
@@ -160,6 +168,14 @@ class PostgresSession(Session):
 
     def cast(self, value: sa.ColumnElement[Any], source: str, target: str) -> sa.ColumnElement[Any]:
         return types.cast(value, source, target)
+
+    def conversion(
+        self, value: sa.ColumnElement[Any], old: StoredColumn, new: Column
+    ) -> Conversion:
+        return conversions.conversion(value, old, new)
+
+    def fraction_digits(self, number: sa.ColumnElement[Any]) -> sa.ColumnElement[int]:
+        return sa.func.min_scale(number)
 
     def has_written(self, table: sa.Table) -> Callable[[Session], bool]:
         number = self.scalar(sa.select(sa.cast(sa.func.pg_current_xact_id(), sa.Text)))
