@@ -85,6 +85,10 @@ class Table:
         return tuple(sorted(key, key=lambda column: column.name == START))
 
     @property
+    def key_names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.key)
+
+    @property
     def column_names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)
 
@@ -94,6 +98,12 @@ class Table:
     def without(self, *names: str) -> Table:
         """The same table without these columns."""
         return replace(self, columns=tuple(c for c in self.columns if c.name not in names))
+
+    def with_implied_key(self) -> Table:
+        """The same table; one that has no key, but `_fivetran_id`, with that as its key."""
+        if self.key or self.column(ID) is None:
+            return self
+        return self.with_key([ID])
 
     def with_key(self, names: Iterable[str]) -> Table:
         """The same table with exactly these columns as its primary key."""

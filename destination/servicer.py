@@ -139,7 +139,7 @@ class Servicer(sdk_grpc.DestinationConnectorServicer):
         name = TableName(request.schema_name, request.table.name)
 
         def write(call: _Call) -> tuple[sdk.WriteBatchResponse, str]:
-            table = wire.table_from_wire(request.table)
+            table = wire.table_from_wire(request.table).with_implied_key()
             files = _Files(request, table, self._budget)
             batch = loading.Batch(
                 replace=files.whole(request.replace_files),

@@ -100,6 +100,8 @@ class StoredTable:
             built anew without a trace; None otherwise.
         standalone: whether a row may be deleted and inserted anew without anybody noticing: no
             trigger, foreign key, rule or policy is about the table.
+        mergeable: whether the key's index can find a row's equal while the row is inserted: there
+            is one, it is not deferrable, and no rule is about the table.
         policies: the row-level security policies that hide rows from us; None if none may.
     """
 
@@ -109,6 +111,7 @@ class StoredTable:
     key_constraint: str | None
     plain_key: str | None
     standalone: bool
+    mergeable: bool
     policies: tuple[str, ...] | None = None
 
     @property

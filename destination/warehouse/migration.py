@@ -20,6 +20,7 @@ from destination.warehouse import tables
 from destination.warehouse.base import Session, StoredTable, TableName
 from destination.warehouse.ddl import NamedType, RenameColumn, RenameTable
 from destination.warehouse.history import OPEN_END, record_key, require_history_mode
+from destination.warehouse.loading import merge_rows
 from destination.warehouse.naming import comment_for
 from destination.warehouse.staging import Values, stage
 from destination.warehouse.tables import closed, is_empty
@@ -212,8 +213,7 @@ def _change_from(
     }
     names = [each.name for each in stored.columns if not each.generated]
     versions = sa.select(*[new.get(name, stored.clause.c[name]) for name in names]).where(active)
-    key = [stored.get(each.name).name for each in stored.table.key]
-    session.execute(session.upsert(stored.clause, versions, names, key))
+    merge_rows(session, stored, stored.table.key_names, versions, names)
     session.execute(sa.update(stored.clause).where(active).values(closed(stored, instant)))
 
 
@@ -311,7 +311,7 @@ def history_to_soft_delete(session: Session, name: TableName, deleted: str | Non
         return
     require_history_mode(stored)
     later = stored.clause.alias("later")
-    record = [stored.get(each).name for each in record_key([c.name for c in stored.table.key])]
+    record = [stored.get(each).name for each in record_key(stored.table.key_names)]
     same = [later.c[each] == stored.clause.c[each] for each in record]
     after = later.c[stored.get(START).name] > stored[START]
     outlived = sa.exists(sa.select(sa.literal(1)).select_from(later).where(*same, after))

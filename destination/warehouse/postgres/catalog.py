@@ -22,6 +22,7 @@ TABLE_QUERY = sa.text(
                 AND obj_description(x.oid, 'pg_class') IS NULL
                 THEN pg_get_constraintdef(k.oid) END AS plain_key,
            NOT (c.relhastriggers OR c.relhasrules OR c.relrowsecurity) AS standalone,
+           NOT (k.oid IS NULL OR k.condeferrable OR c.relhasrules) AS mergeable,
            CASE WHEN row_security_active(c.oid)
                 THEN ARRAY(SELECT p.polname::text FROM pg_catalog.pg_policy p
                            WHERE p.polrelid = c.oid ORDER BY 1) END AS policies,
@@ -70,6 +71,7 @@ def find_table(session: Session, name: TableName) -> StoredTable | None:
         table.key_constraint,
         table.plain_key,
         table.standalone,
+        table.mergeable,
         None if table.policies is None else tuple(table.policies),
     )
 
