@@ -116,6 +116,34 @@ def test_values_are_cast_to_hand_made_types(client: Client, database: Database) 
     assert database.execute("SELECT value, document::text FROM {schema}.t") == [("abc", '{"a": 1}')]
 
 
+@pytest.mark.parametrize(
+    ("kind", "text", "made", "stored"),
+    [
+        (common.DOUBLE, "99999999999999.98", "numeric", "99999999999999.98"),
+        (common.DOUBLE, "1e7", "text", "1.0E+7"),
+        (common.FLOAT, "0.1", "double precision", "0.1"),
+        (common.BOOLEAN, "true", "integer", "1"),
+        (common.LONG, "7", "text", "7"),
+        (common.UTC_DATETIME, "2020-01-02T03:04:05Z", "varchar(30)", "2020-01-02T03:04:05Z"),
+        (common.BINARY, "AP8=", "text", "AP8="),
+        (common.STRING, "AP8", "bytea", "\\x00ff"),
+        (common.STRING, "[B@1", "bytea", "\\x5b424031"),
+        (common.STRING, "12", "bigint", "12"),
+    ],
+)
+def test_values_for_hand_made_types_keep_fivetrans_notation_and_digits(
+    client: Client, database: Database, kind: common.DataType, text: str, made: str, stored: str
+) -> None:
+    wanted = table(ID, column("value", kind))
+    assert client.create(wanted).success
+    database.execute(f"ALTER TABLE {{schema}}.t ALTER value TYPE {made} USING NULL")
+    row: Row = {"id": 1, "value": text}
+    for files in ("replace", "update", "replace"):
+        answer = client.write(wanted, **{files: [[row]]})
+        assert answer.success, answer
+        assert database.execute("SELECT value::text FROM {schema}.t") == [(stored,)]
+
+
 @pytest.mark.parametrize("kind", ["varchar(3)", "char(3)", "bit(3)", "varbit(3)", "varchar(3)[]"])
 def test_values_too_long_for_hand_made_types_are_not_cut(
     client: Client, database: Database, kind: str

@@ -22,7 +22,7 @@ from destination.schema import Column, DataType
 from destination.warehouse.base import Conversion, StoredColumn
 from destination.warehouse.ddl import NamedType
 from destination.warehouse.postgres import temporal
-from destination.warehouse.postgres.types import TYPE_NAMES
+from destination.warehouse.postgres.types import TYPE_NAMES, bare, without_length
 
 Value = sa.ColumnElement[Any]
 Convert = Callable[[Value, DataType, DataType], Value]
@@ -41,6 +41,11 @@ NUMBERS = (*INTEGERS, *FLOATS, DataType.DECIMAL)
 TEXTS = (DataType.STRING, DataType.XML)
 DATETIMES = (DataType.NAIVE_DATETIME, DataType.UTC_DATETIME)
 TEMPORALS = (DataType.NAIVE_TIME, DataType.NAIVE_DATE, *DATETIMES)
+
+KINDS = {name: kind for kind, name in TYPE_NAMES.items()} | {"text": DataType.STRING}
+"""The types of the columns that the project creates, by their names in PostgreSQL."""
+TEXT_NAMES = frozenset({"text", "character varying", "character"})
+NUMBER_NAMES = frozenset(TYPE_NAMES[kind] for kind in NUMBERS)
 
 OPERANDS: dict[DataType, sa.types.TypeEngine[Any]] = {
     **dict.fromkeys(NUMBERS, sa.Numeric()),
@@ -83,6 +88,30 @@ def conversion(value: Value, old: StoredColumn, new: Column) -> Conversion:
     source = old.column.type
     rule = RULES[source, new.type]
     return Conversion(rule.convert(_plain(value, old), source, new.type), rule.total)
+
+
+def cast(value: Value, source: str, target: str) -> Value:
+    """A value of one of the project's types as one of a type made by hand, which may refuse it.
+
+    Args:
+        value: the value.
+        source: the PostgreSQL type that it has.
+        target: the type that it is for.
+    """
+    if source == target:
+        return value
+    origin, goal = KINDS[bare(source)], bare(target)
+    if goal in TEXT_NAMES:
+        value = notation(value, origin)
+    elif origin in TEXTS and goal == "bytea":
+        return to_bytes(value)
+    elif origin is DataType.BOOLEAN and goal in NUMBER_NAMES:
+        value = sa.cast(value, sa.Integer)
+    elif origin in NUMBERS and goal == "boolean":
+        return value != sa.literal(0, sa.Integer)
+    elif origin in FLOATS and goal in NUMBER_NAMES:
+        value = _text(value)
+    return sa.cast(value, NamedType(without_length(target)))
 
 
 def notation(value: Value, kind: DataType) -> Value:

@@ -167,7 +167,7 @@ class PostgresSession(Session):
         return WHOLE_PAGES if len(texts) >= MANY_TEXTS else {}
 
     def cast(self, value: sa.ColumnElement[Any], source: str, target: str) -> sa.ColumnElement[Any]:
-        return types.cast(value, source, target)
+        return conversions.cast(value, source, target)
 
     def conversion(
         self, value: sa.ColumnElement[Any], old: StoredColumn, new: Column

@@ -1,16 +1,13 @@
-"""PostgreSQL's types for Fivetran's, both ways, and the casts between them."""
+"""PostgreSQL's types for Fivetran's, both ways."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import pyarrow as pa
-import sqlalchemy as sa
 
 from destination.rows import arrow_type
 from destination.schema import Column, DataType, DecimalParams
-from destination.warehouse.ddl import NamedType
 
 TYPE_NAMES: dict[DataType, str] = {
     DataType.BOOLEAN: "boolean",
@@ -52,8 +49,6 @@ NEAREST_TYPES: dict[str, DataType] = {
 
 WITH_LENGTH = frozenset({"varchar", "bpchar"})
 MODIFIER_HEADER_BYTES = 4
-NUMBERS = frozenset({"smallint", "integer", "bigint", "real", "double precision", "numeric"})
-TEXTS = frozenset({"text", "character varying", "character"})
 UNLIMITED = {
     "character varying": "character varying",
     "character": "bpchar",
@@ -114,33 +109,14 @@ def _length(modifier: int) -> int | None:
     return None if modifier < MODIFIER_HEADER_BYTES else modifier - MODIFIER_HEADER_BYTES
 
 
-def cast(value: sa.ColumnElement[Any], source: str, target: str) -> sa.ColumnElement[Any]:
-    """A value of one PostgreSQL type as another.
-
-    Binaries become base64 and back, as Fivetran writes them; booleans become 1 and 0; whatever else
-    PostgreSQL itself converts.
-    """
-    if source == target:
-        return value
-    origin, goal = _bare(source), _bare(target)
-    if origin == "bytea" and goal in TEXTS:
-        value = sa.func.translate(sa.func.encode(value, "base64"), "\n", "")
-    elif origin in TEXTS and goal == "bytea":
-        return sa.func.decode(value, "base64")
-    elif origin == "boolean" and goal in NUMBERS:
-        value = sa.cast(value, sa.Integer)
-    elif origin in NUMBERS and goal == "boolean":
-        return value != sa.literal(0, sa.Integer)
-    return sa.cast(value, NamedType(_without_length(target)))
-
-
-def _without_length(name: str) -> str:
+def without_length(name: str) -> str:
     """The type without its length: a cast cuts a value to that, an assignment refuses it."""
     limited = LIMITED.fullmatch(name)
     return f"{UNLIMITED[limited['base']]}{limited['array']}" if limited else name
 
 
-def _bare(name: str) -> str:
+def bare(name: str) -> str:
+    """The type without its parameters."""
     return name.split("(", 1)[0]
 
 
