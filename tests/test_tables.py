@@ -64,6 +64,17 @@ def test_unknown_column_type_is_a_task(client: Client) -> None:
     assert "UNSPECIFIED" in client.create(table(common.Column(name="x"))).task.message
 
 
+@pytest.mark.parametrize("params", [(1001, 0), (4, 5)])
+def test_impossible_decimal_is_a_task_that_names_its_column(
+    client: Client, params: tuple[int, int]
+) -> None:
+    wanted = table(ID, column("price", common.DECIMAL, decimal=params))
+    assert 'column "price": PostgreSQL has no DECIMAL(' in client.create(wanted).task.message
+    assert client.create(table(ID)).success
+    assert 'column "price": PostgreSQL has no DECIMAL(' in client.alter(wanted).task.message
+    assert client.describe("t").table == table(ID)
+
+
 def test_long_names_stay_apart_and_are_described_in_full(
     client: Client, database: Database
 ) -> None:

@@ -6,6 +6,7 @@ import re
 
 import pyarrow as pa
 
+from destination.errors import RequestError
 from destination.rows import arrow_type
 from destination.schema import Column, DataType, DecimalParams
 
@@ -48,6 +49,7 @@ NEAREST_TYPES: dict[str, DataType] = {
 """The Fivetran type of each type in `pg_type`; any other, made by hand, is a STRING."""
 
 WITH_LENGTH = frozenset({"varchar", "bpchar"})
+MAX_PRECISION = 1000
 MODIFIER_HEADER_BYTES = 4
 UNLIMITED = {
     "character varying": "character varying",
@@ -60,10 +62,17 @@ LIMITED = re.compile(rf"(?P<base>{'|'.join(UNLIMITED)})(\(\d+\))?(?P<array>(\[\]
 
 
 def type_name(column: Column) -> str:
-    """The PostgreSQL type of a column that the project creates."""
-    if column.type is DataType.DECIMAL and column.decimal is not None:
-        return f"numeric({column.decimal.precision},{column.decimal.scale})"
-    return TYPE_NAMES[column.type]
+    """The PostgreSQL type of a column that the project creates.
+
+    Raises:
+        RequestError: if PostgreSQL has no DECIMAL of so many digits.
+    """
+    decimal = column.decimal
+    if column.type is not DataType.DECIMAL or decimal is None:
+        return TYPE_NAMES[column.type]
+    if not 0 <= decimal.scale <= decimal.precision <= MAX_PRECISION:
+        raise RequestError(f'column "{column.name}": PostgreSQL has no {decimal}')
+    return f"numeric({decimal.precision},{decimal.scale})"
 
 
 def wire_type_name(column: Column) -> str:
