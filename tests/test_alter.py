@@ -1,11 +1,14 @@
 """AlterTable: columns and keys added, changed and dropped, and what becomes of the rows."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from destination.sdk import common_pb2 as common
 from destination_tester.files import Row
 from tests.fix_connector import Client, column
 from tests.fix_postgres import Database
+from tests.waiting import wait_until
 
 ID = column("id", common.INT, key=True)
 
@@ -259,3 +262,23 @@ def test_view_that_blocks_a_change_is_named(client: Client, database: Database) 
 
 def test_altering_a_missing_table_is_a_task(client: Client) -> None:
     assert "does not exist" in client.alter(table(ID)).task.message
+
+
+def test_value_that_comes_while_the_type_changes_is_not_lost(
+    client: Client, database: Database
+) -> None:
+    before, after = table(ID, column("v")), table(ID, column("v", common.INT))
+    assert client.create(before).success
+    with database.writing("INSERT INTO {schema}.t VALUES (1, 'no number')"):
+        altering = ThreadPoolExecutor(1).submit(client.alter, after)
+        wait_until(
+            lambda: (
+                database.execute(
+                    "SELECT count(*) FROM pg_locks"
+                    " WHERE NOT granted AND relation = '{schema}.t'::regclass"
+                )
+                == [(1,)]
+            )
+        )
+    assert 'column "v": 1 values do not survive' in altering.result().task.message
+    assert database.rows("t") == [(1, "no number")]

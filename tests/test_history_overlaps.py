@@ -3,9 +3,12 @@
 Whatever a request holds, a record's versions do not overlap and at most one is active.
 """
 
+from itertools import groupby, pairwise
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from destination_tester.files import Row
 from destination_tester.model import ACTIVE, END
@@ -102,6 +105,39 @@ def test_replaced_and_partial_versions_of_one_record_close_each_other(history: H
         version(5, 9, 5.0, "b"),
         version(9, None, 5.0, "c"),
     )
+
+
+versions_of_a_record = st.lists(
+    st.tuples(st.integers(0, 8), st.none() | st.integers(1, 9), st.booleans(), st.integers(1, 2)),
+    max_size=5,
+    unique_by=lambda drawn: (drawn[0], drawn[3]),
+)
+"""Of each version: when it starts, how long it says that it lasts, if it does, whether it is partial, and
+of which record it is."""
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(requests=st.lists(versions_of_a_record, min_size=1, max_size=3))
+def test_versions_of_requests_without_an_earliest_start_never_overlap(
+    history: History, database: Database, requests: list[list[tuple[int, int | None, bool, int]]]
+) -> None:
+    database.execute("DELETE FROM {schema}.t")
+    for drawn in requests:
+        files: dict[str, list[list[Row]]] = {"replace": [[]], "update": [[]]}
+        for start, lasts, partial, record in drawn:
+            end = None if lasts is None else start + lasts
+            row = version(start, end, record=record)
+            if partial and lasts is None:
+                row = endless(row, told=True)
+            files["update" if partial else "replace"][0].append(row)
+        history.write(**{kind: [rows for rows in lists if rows] for kind, lists in files.items()})
+        for _, group in groupby(history.versions(), lambda stored: stored[0]):
+            stored = list(group)
+            for before, after in pairwise(stored):
+                assert before[2] < after[1], stored
+                assert not before[3], stored
 
 
 @pytest.mark.parametrize("in_file", [True, False], ids=["null", "not in the file"])

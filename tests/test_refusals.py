@@ -19,7 +19,7 @@ def table(*columns: common.Column) -> common.Table:
 @pytest.mark.parametrize(
     ("document", "cause"),
     [
-        ('{"marked": "\\u0000"}', "the column's type lacks"),
+        ('{"marked": "\\u0000"}', "or the column's type"),
         ("[" * 100_000 + "]" * 100_000, "nested too deep"),
     ],
     ids=["U+0000", "depth"],

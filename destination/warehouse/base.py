@@ -19,6 +19,7 @@ from sqlalchemy.sql import quoted_name
 from destination.cancellation import Cancellation
 from destination.errors import RequestError
 from destination.schema import Column, Table
+from destination.warehouse.ddl import Conversion
 from destination.warehouse.naming import stored_name
 
 Result = TypeVar("Result")
@@ -75,19 +76,6 @@ class StoredColumn:
 
 
 @dataclass(frozen=True, slots=True)
-class Conversion:
-    """What a column's value becomes when the column's type changes.
-
-    Args:
-        value: the new value; NULL where the old one does not survive.
-        total: whether every value survives.
-    """
-
-    value: sa.ColumnElement[Any]
-    total: bool
-
-
-@dataclass(frozen=True, slots=True)
 class StoredTable:
     """A table as the warehouse stores it.
 
@@ -100,8 +88,7 @@ class StoredTable:
             built anew without a trace; None otherwise.
         standalone: whether a row may be deleted and inserted anew without anybody noticing: no
             trigger, foreign key, rule or policy is about the table.
-        mergeable: whether the key's index can find a row's equal while the row is inserted: there
-            is one, it is not deferrable, and no rule is about the table.
+        mergeable: whether a statement can insert or update by the key; not if deferrable, nor by rules.
         policies: the row-level security policies that hide rows from us; None if none may.
     """
 
@@ -248,6 +235,10 @@ class Session(ABC):
         """Wait until no other session of this project changes the table; until the session's end."""
 
     @abstractmethod
+    def keep_writers_out(self, table: sa.Table) -> None:
+        """Let nobody else write to a table until the session's end."""
+
+    @abstractmethod
     def type_name(self, column: Column) -> str:
         """The warehouse's type for a column."""
 
@@ -268,9 +259,7 @@ class Session(ABC):
         """A value of one of the warehouse's types as another, by Fivetran's notation of texts."""
 
     @abstractmethod
-    def conversion(
-        self, value: sa.ColumnElement[Any], old: StoredColumn, new: Column
-    ) -> Conversion:
+    def conversion(self, value: sa.Column[Any], old: StoredColumn, new: Column) -> Conversion:
         """A stored column's value as one of another type; a DECIMAL keeps all its digits."""
 
     @abstractmethod

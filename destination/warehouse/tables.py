@@ -27,7 +27,6 @@ from destination.schema import (
     Table,
 )
 from destination.warehouse.base import (
-    Conversion,
     Session,
     StoredColumn,
     StoredTable,
@@ -37,6 +36,7 @@ from destination.warehouse.ddl import (
     AddColumn,
     AddPrimaryKey,
     AlterColumnType,
+    Conversion,
     DropColumn,
     DropConstraint,
     DropNotNull,
@@ -283,6 +283,7 @@ def _surviving(
     """
     if conversion.total and column.decimal is None:
         return column
+    session.keep_writers_out(stored.clause)
     value = conversion.value
     lost = sa.func.count(stored.clause.c[old.name]).filter(value.is_(None))
     count = session.scalar(sa.select(lost).select_from(stored.clause))

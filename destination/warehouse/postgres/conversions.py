@@ -19,8 +19,8 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from destination.schema import Column, DataType
-from destination.warehouse.base import Conversion, StoredColumn
-from destination.warehouse.ddl import NamedType
+from destination.warehouse.base import StoredColumn
+from destination.warehouse.ddl import Conversion, NamedType
 from destination.warehouse.postgres import temporal
 from destination.warehouse.postgres.types import TYPE_NAMES, bare, without_length
 

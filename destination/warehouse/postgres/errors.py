@@ -109,7 +109,7 @@ WORDING = {
     "22026": "a value is longer than the column allows, or shorter",
     "22003": "a number is out of the column's range",
     "22P02": "a value is not of the column's type",
-    "22P05": "a text holds a character that the database's encoding or the column's type lacks",
+    "22P05": "a text holds a character that the database's encoding lacks, or the column's type",
     "22021": "a text holds a character that the database's encoding lacks",
     "22007": "a value is no date or time",
     "22008": "a date or time is out of range",

@@ -29,14 +29,13 @@ from destination.cancellation import Cancellation
 from destination.schema import TEXT_TYPES, Column, Table
 from destination.warehouse.base import (
     Capabilities,
-    Conversion,
     Result,
     Session,
     StoredColumn,
     StoredTable,
     TableName,
 )
-from destination.warehouse.ddl import AlterTable
+from destination.warehouse.ddl import AlterTable, Conversion
 from destination.warehouse.naming import comment_for
 from destination.warehouse.postgres import catalog, conversions, types
 from destination.warehouse.postgres.contract import LOCK_TIMEOUT
@@ -153,6 +152,10 @@ class PostgresSession(Session):
         locking = sa.func.pg_advisory_xact_lock(number)
         self.connection.execute(sa.select(waits[0], locking, waits[1]))
 
+    def keep_writers_out(self, table: sa.Table) -> None:
+        name, _ = _names(table, ())
+        self._execute_raw(sql.SQL("LOCK TABLE {} IN SHARE MODE").format(name))
+
     def type_name(self, column: Column) -> str:
         return types.type_name(column)
 
@@ -169,9 +172,7 @@ class PostgresSession(Session):
     def cast(self, value: sa.ColumnElement[Any], source: str, target: str) -> sa.ColumnElement[Any]:
         return conversions.cast(value, source, target)
 
-    def conversion(
-        self, value: sa.ColumnElement[Any], old: StoredColumn, new: Column
-    ) -> Conversion:
+    def conversion(self, value: sa.Column[Any], old: StoredColumn, new: Column) -> Conversion:
         return conversions.conversion(value, old, new)
 
     def fraction_digits(self, number: sa.ColumnElement[Any]) -> sa.ColumnElement[int]:
