@@ -191,7 +191,8 @@ def nearest_float(number: Decimal) -> float:
         close = np.float32(float(number))
     if not np.isfinite(close):
         return float(close)
-    neighbours = (np.nextafter(close, np.float32(towards)) for towards in (-math.inf, math.inf))
+    with np.errstate(over="ignore", under="ignore"):
+        neighbours = [np.nextafter(close, np.float32(end)) for end in (-math.inf, math.inf)]
     candidates = [each for each in (close, *neighbours) if np.isfinite(each)]
     nearest = min(
         candidates,

@@ -104,6 +104,14 @@ class Database:
             report.execute(lock.format(psycopg.sql.Identifier(self.schema, table)))
             yield
 
+    @contextmanager
+    def writing(self, statement: str) -> Iterator[None]:
+        """Another session has executed a statement, in which {schema} is put, and commits later."""
+        schema = psycopg.sql.Identifier(self.schema)
+        with psycopg.connect(self._uri) as writer:
+            writer.execute(psycopg.sql.SQL(statement).format(schema=schema))
+            yield
+
 
 @pytest.fixture
 def database(session_connection: psycopg.Connection, schema: str, postgres_uri: str) -> Database:

@@ -59,6 +59,11 @@ CONSTANTS: dict[common.DataType, dict[str, Cell]] = {
     common.JSON: {'{"a": "b"}': '{"a": "b"}'},
     common.BOOLEAN: {"true": True, "false": False},
 }
+DEFAULTS = {
+    kind: {text: text if kind == common.STRING else value for text, value in constants.items()}
+    for kind, constants in CONSTANTS.items()
+}
+"""The same as values of new columns: texts stand for themselves."""
 NULLABLE = [kind for kind in CONSTANTS if kind != common.JSON]
 
 

@@ -19,8 +19,9 @@ from sqlalchemy.sql import quoted_name
 from destination.cancellation import Cancellation
 from destination.errors import RequestError
 from destination.schema import Column, Table
+from destination.warehouse.ddl import Conversion
 from destination.warehouse.naming import Naming
-from destination.warehouse.stored import StoredTable, TableName
+from destination.warehouse.stored import StoredColumn, StoredTable, TableName
 
 Result = TypeVar("Result")
 
@@ -137,6 +138,10 @@ class Session(ABC):
         """Wait until no other session of this project changes the table; until the session's end."""
 
     @abstractmethod
+    def keep_writers_out(self, table: sa.Table) -> None:
+        """Let nobody else write to a table until the session's end."""
+
+    @abstractmethod
     def type_name(self, column: Column) -> str:
         """The warehouse's type for a column."""
 
@@ -162,6 +167,14 @@ class Session(ABC):
     @abstractmethod
     def cast(self, value: sa.ColumnElement[Any], source: str, target: str) -> sa.ColumnElement[Any]:
         """A value of one of the warehouse's types as another, by Fivetran's notation of texts."""
+
+    @abstractmethod
+    def conversion(self, value: sa.Column[Any], old: StoredColumn, new: Column) -> Conversion:
+        """A stored column's value as one of another type; a DECIMAL keeps all its digits."""
+
+    @abstractmethod
+    def fraction_digits(self, number: sa.ColumnElement[Any]) -> sa.ColumnElement[int]:
+        """How many digits a number has behind the point, without zeros at the end."""
 
     @abstractmethod
     def has_written(self, table: sa.Table) -> Callable[[Session], bool]:

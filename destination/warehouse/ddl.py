@@ -79,6 +79,19 @@ class AlterColumnType(AlterTable):
     using: sa.ColumnElement[Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """What a column's value becomes when the column's type changes.
+
+    Args:
+        value: the new value; NULL where the old one does not survive.
+        total: whether every value survives.
+    """
+
+    value: sa.ColumnElement[Any]
+    total: bool
+
+
 @dataclass(eq=False)
 class DropNotNull(AlterTable):
     """ALTER TABLE … ALTER COLUMN … DROP NOT NULL"""

@@ -229,8 +229,14 @@ def analyze(session: Session, staged: Staged) -> None:
 
 def has_duplicates(session: Session, staged: Staged, key: Sequence[str]) -> bool:
     """Whether staged rows share a key."""
-    values = [staged.values[name] for name in key]
-    twice = sa.select(sa.literal(1)).select_from(staged.clause).group_by(*values)
+    return is_repeated(session, staged.clause, [staged.values[name] for name in key])
+
+
+def is_repeated(
+    session: Session, rows: sa.FromClause, values: Sequence[sa.ColumnElement[Any]]
+) -> bool:
+    """Whether rows share all of some values."""
+    twice = sa.select(sa.literal(1)).select_from(rows).group_by(*values)
     return bool(session.scalar(sa.select(sa.exists(twice.having(sa.func.count() > 1)))))
 
 

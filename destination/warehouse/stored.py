@@ -40,6 +40,7 @@ class StoredColumn:
         type_name: its type there, with parameters.
         comment: its comment.
         made_here: whether this project made it, and nobody renamed it by hand since.
+        generated: whether the warehouse gives it its values and takes none.
     """
 
     column: Column
@@ -47,6 +48,7 @@ class StoredColumn:
     type_name: str
     comment: str | None
     made_here: bool
+    generated: bool
 
     def called(self, name: str) -> StoredColumn:
         """The column under another full name."""
@@ -66,6 +68,7 @@ class StoredTable:
             built anew without a trace; None otherwise.
         standalone: whether a row may be deleted and inserted anew without anybody noticing: no
             trigger, foreign key, rule or policy is about the table.
+        mergeable: whether a statement can insert or update by the key; not if deferrable, nor by rules.
         policies: the row-level security policies that hide rows from us; None if none may.
         comment: its comment.
         naming: how its warehouse stores names.
@@ -77,6 +80,7 @@ class StoredTable:
     key_constraint: str | None
     plain_key: str | None
     standalone: bool
+    mergeable: bool
     policies: tuple[str, ...] | None
     comment: str | None
     naming: Naming

@@ -1,11 +1,11 @@
-"""Tables: described, created, altered, truncated."""
+"""Tables: described, created, given columns, truncated."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+import logging
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,18 +15,24 @@ from sqlalchemy.sql import quoted_name
 from sqlalchemy.types import TypeEngine
 
 from destination.errors import RequestError
-from destination.schema import Column, DataType, Table
+from destination.schema import (
+    ACTIVE,
+    END,
+    START,
+    Column,
+    Table,
+)
 from destination.warehouse.base import Session
 from destination.warehouse.ddl import (
     AddColumn,
-    AddPrimaryKey,
-    AlterColumnType,
-    DropColumn,
-    DropConstraint,
-    DropNotNull,
     NamedType,
 )
 from destination.warehouse.stored import StoredColumn, StoredTable, TableName
+
+logger = logging.getLogger(__name__)
+
+CLOSING_UNIT = sa.literal(timedelta(milliseconds=1), sa.Interval())
+"""A version ends this long before the next one starts."""
 
 
 def describe(session: Session, name: TableName) -> Table | None:
@@ -81,7 +87,7 @@ def create_as(
     clause = session.clause(name, columns.values())
     if table.key:
         key = [session.name(column.name) for column in table.key]
-        clause.append_constraint(sa.PrimaryKeyConstraint(*key, name=_key_name(session, clause)))
+        clause.append_constraint(sa.PrimaryKeyConstraint(*key, name=key_name(session, clause)))
     clause.kwargs.update(session.storage(table))
     session.execute(CreateTable(clause))
     session.mark(clause, [columns[each].name for each in marked])
@@ -106,115 +112,15 @@ def column_comment(session: Session, column: Column, old: StoredColumn | None = 
     return naming.comment(words, column.name, told_type)
 
 
-def _key_name(session: Session, clause: sa.Table) -> quoted_name:
+def key_name(session: Session, clause: sa.Table) -> quoted_name:
+    """A name for the primary key of a table, which no table or index of others has."""
     return quoted_name(session.capabilities.naming.key(clause.name), quote=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Alteration:
-    """What is to change in a table, as AlterTable found it."""
-
-    added: tuple[Column, ...]
-    retyped: tuple[tuple[StoredColumn, Column], ...]
-    stays: tuple[tuple[StoredColumn, Column], ...]
-    """The columns that keep their types."""
-    dropped: tuple[StoredColumn, ...]
-    kept: tuple[StoredColumn, ...]
-    """The columns that are not wanted, and that this project did not make."""
-    key: tuple[Column, ...] | None
-    """The new primary key; None if it stays."""
-    left_key: tuple[StoredColumn, ...]
-
-    def __str__(self) -> str:
-        counts = {
-            "added": len(self.added),
-            "retyped": len(self.retyped),
-            "dropped": len(self.dropped),
-            "kept that this connector did not make": len(self.kept),
-        }
-        changes = [f"{count} columns {what}" for what, count in counts.items() if count]
-        if self.key is not None:
-            changes.append("another primary key")
-        return ", ".join(changes) or "nothing to change"
-
-    @classmethod
-    def between(
-        cls, stored: StoredTable, wanted: Table, droppable: Collection[str] | None
-    ) -> Alteration:
-        """What makes a table match the one wanted.
-
-        Args:
-            stored: the table, its columns called as the wanted one calls them.
-            wanted: the table that is wanted.
-            droppable: the columns that may be dropped where they are not wanted; None if all stay.
-        """
-        found = [(stored.find(column.name), column) for column in wanted.columns]
-        pairs = [(old, column) for old, column in found if old is not None]
-        unwanted = [
-            column
-            for column in stored.columns
-            if droppable is not None and wanted.column(column.column.name) is None
-        ]
-        dropped = [column for column in unwanted if column.column.name in (droppable or ())]
-        key_stays = stored.key == {column.name for column in wanted.key}
-        return cls(
-            added=tuple(column for old, column in found if old is None),
-            retyped=tuple(pair for pair in pairs if _differs(pair[0].column, pair[1])),
-            stays=tuple(pair for pair in pairs if not _differs(pair[0].column, pair[1])),
-            dropped=tuple(dropped),
-            kept=tuple(column for column in unwanted if column not in dropped),
-            key=None if key_stays else wanted.key,
-            left_key=tuple(
-                column
-                for column in stored.columns
-                if column.column.name in stored.key - {key.name for key in wanted.key}
-                and column not in dropped
-            ),
-        )
-
-
-def alter(session: Session, schema: str, table: Table, *, drop_columns: bool) -> Alteration:
-    """Make a table match the one wanted.
-
-    Args:
-        session: the transaction.
-        schema: the table's schema.
-        table: the table that is wanted.
-        drop_columns: whether columns that it lacks are dropped; those that this project did not make
-            stay.
-
-    Raises:
-        RequestError: if the table does not exist.
-    """
-    name = TableName(schema, table.name)
-    require_distinct_columns(session, name, table)
-    stored = session.lock_table(name).as_called_by(table)
-    made_here = {column.column.name for column in stored.columns if column.made_here}
-    alteration = Alteration.between(stored, table, made_here if drop_columns else None)
-    apply(session, stored, alteration)
-    return alteration
-
-
-def apply(session: Session, stored: StoredTable, alteration: Alteration) -> None:
-    """Carry an alteration out."""
-    clause = stored.clause
-    if alteration.key is not None and stored.key_constraint is not None:
-        session.execute(DropConstraint(clause, stored.key_constraint))
-    for left in alteration.left_key:
-        session.execute(DropNotNull(clause, left.name))
-    for dropped in alteration.dropped:
-        with concerning(dropped.column.name):
-            session.execute(DropColumn(clause, dropped.name))
-    for column in alteration.added:
-        add_column(session, stored, column)
-    for old, column in alteration.retyped:
-        _retype(session, stored, old, column)
-    for old, column in (*alteration.retyped, *alteration.stays):
-        _tell(session, stored, old, column)
-    if alteration.key:
-        key = tuple(session.name(column.name) for column in alteration.key)
-        with concerning(*[column.name for column in alteration.key]):
-            session.execute(AddPrimaryKey(clause, _key_name(session, clause), key))
+def is_empty(session: Session, target: StoredTable) -> bool:
+    """Whether a table has no rows."""
+    row = sa.select(sa.literal(1)).select_from(target.clause)
+    return not session.scalar(sa.select(sa.exists(row)))
 
 
 def add_column(
@@ -237,22 +143,6 @@ def add_column(
         session.comment(new, comment)
 
 
-def _retype(session: Session, stored: StoredTable, old: StoredColumn, column: Column) -> None:
-    target = session.type_name(column)
-    value = stored.clause.c[old.name]
-    with concerning(column.name):
-        if target != old.type_name:
-            using = session.cast(value, old.type_name, target)
-            session.execute(AlterColumnType(stored.clause, old.name, target, using))
-
-
-def _tell(session: Session, stored: StoredTable, old: StoredColumn, column: Column) -> None:
-    """Have a column's comment tell what its name and type do not, be it that it has never done so."""
-    comment = column_comment(session, column, old)
-    if comment != old.comment:
-        session.comment(stored.clause.c[old.name], comment)
-
-
 def truncate(
     session: Session, name: TableName, synced: str, before: datetime, deleted: str | None
 ) -> int:
@@ -263,7 +153,8 @@ def truncate(
         name: the table; nothing happens if it does not exist.
         synced: the column that says when a row was synced.
         before: the instant; rows synced at it stay.
-        deleted: the column to set to true instead of deleting.
+        deleted: the column to set to true instead of deleting; where a table in history mode lacks
+            it, active versions are closed instead.
 
     Returns:
         How many rows were deleted or marked.
@@ -273,12 +164,26 @@ def truncate(
     if stored is None:
         return 0
     stored.require_every_row()
-    old = stored[synced] < sa.literal(before, sa.DateTime(timezone=True))
+    instant = sa.literal(before, sa.DateTime(timezone=True))
+    old = stored[synced] < instant
     if deleted is None:
         return session.execute(sa.delete(stored.clause).where(old))
+    if stored.find(deleted) is None and START in stored.key:
+        closing = (
+            sa.update(stored.clause).where(old, stored[ACTIVE]).values(closed(stored, instant))
+        )
+        return session.execute(closing)
     unmarked = stored[deleted].is_distinct_from(sa.true())
     marked = {stored.get(deleted).name: sa.true()}
     return session.execute(sa.update(stored.clause).where(old, unmarked).values(marked))
+
+
+def closed(stored: StoredTable, start: sa.ColumnElement[Any]) -> dict[str, Any]:
+    """What closes a version before another one starts."""
+    return {
+        stored.get(ACTIVE).name: sa.false(),
+        stored.get(END).name: start - CLOSING_UNIT,
+    }
 
 
 @contextmanager
@@ -289,15 +194,6 @@ def concerning(*columns: str) -> Iterator[None]:
     except DBAPIError as error:
         error.add_note(" and ".join(f'column "{column}"' for column in columns))
         raise
-
-
-def _differs(old: Column, new: Column) -> bool:
-    if old.type is not new.type:
-        return True
-    if old.type is DataType.DECIMAL:
-        return old.decimal != new.decimal
-    longer = new.string_byte_length or 0
-    return old.string_byte_length is not None and longer > old.string_byte_length
 
 
 def require_distinct_columns(session: Session, name: TableName, table: Table) -> None:

@@ -25,6 +25,7 @@ TABLE_QUERY = sa.text(
                 AND obj_description(x.oid, 'pg_class') IS NULL
                 THEN pg_get_constraintdef(k.oid) END AS plain_key,
            NOT (c.relhastriggers OR c.relhasrules OR c.relrowsecurity) AS standalone,
+           NOT (k.oid IS NULL OR k.condeferrable OR c.relhasrules) AS mergeable,
            CASE WHEN row_security_active(c.oid)
                 THEN ARRAY(SELECT p.polname::text FROM pg_catalog.pg_policy p
                            WHERE p.polrelid = c.oid ORDER BY 1) END AS policies,
@@ -33,6 +34,7 @@ TABLE_QUERY = sa.text(
            format_type(a.atttypid, a.atttypmod) AS type_name,
            coalesce(b.typname, t.typname) AS base_type,
            CASE WHEN b.oid IS NULL THEN a.atttypmod ELSE t.typtypmod END AS modifier,
+           a.attgenerated <> '' OR a.attidentity = 'a' AS generated,
            col_description(c.oid, a.attnum) AS comment, a.attoptions AS options,
            CASE WHEN a.attcollation <> t.typcollation THEN
                (SELECT format('%I.%I', cn.nspname, co.collname)
@@ -105,6 +107,7 @@ def find_table(session: Session, name: TableName) -> StoredTable | None:
         key_constraint=table.key_constraint,
         plain_key=table.plain_key,
         standalone=table.standalone,
+        mergeable=table.mergeable,
         comment=table.table_comment,
         naming=session.capabilities.naming,
         policies=None if table.policies is None else tuple(table.policies),
@@ -146,5 +149,5 @@ def _stored_column(session: Session, row: sa.Row[tuple[str, ...]]) -> StoredColu
         primary_key=bool(row.primary_key),
     )
     return StoredColumn(
-        column, row.name, row.type_name, row.comment, is_mark(row.options, row.name)
+        column, row.name, row.type_name, row.comment, is_mark(row.options, row.name), row.generated
     )

@@ -28,16 +28,16 @@ from destination.ahead import ahead, handing_over
 from destination.cancellation import Cancellation
 from destination.schema import TEXT_TYPES, Column, Table
 from destination.warehouse.base import Capabilities, Result, Session
-from destination.warehouse.ddl import AlterTable, NamedType
+from destination.warehouse.ddl import AlterTable, Conversion, NamedType
 from destination.warehouse.naming import STAGING_PREFIX, Naming
-from destination.warehouse.postgres import catalog, types
+from destination.warehouse.postgres import catalog, conversions, types
 from destination.warehouse.postgres.contract import LOCK_TIMEOUT
 from destination.warehouse.postgres.driver import as_sqlalchemy, driver_of, sqlalchemy_error
 from destination.warehouse.postgres.errors import explain_copy, sqlstate, value_refusal
 from destination.warehouse.postgres.marks import Mark
 from destination.warehouse.postgres.outcome import short_number
 from destination.warehouse.postgres.upsert import Upsert
-from destination.warehouse.stored import StoredTable, TableName
+from destination.warehouse.stored import StoredColumn, StoredTable, TableName
 
 WHOLE_PAGES: dict[str, Any] = {"postgresql_with": {"toast_tuple_target": 8160}}
 """Rows are stored whole as long as they fit a page. Those of a staging table are compressed only in
@@ -152,6 +152,10 @@ class PostgresSession(Session):
         locking = sa.func.pg_advisory_xact_lock(number)
         self.connection.execute(sa.select(waits[0], locking, waits[1]))
 
+    def keep_writers_out(self, table: sa.Table) -> None:
+        name, _ = _names(table, ())
+        self._execute_raw(sql.SQL("LOCK TABLE {} IN SHARE MODE").format(name))
+
     def type_name(self, column: Column) -> str:
         return types.type_name(column)
 
@@ -173,7 +177,13 @@ class PostgresSession(Session):
         return WHOLE_PAGES if len(texts) >= MANY_TEXTS else {}
 
     def cast(self, value: sa.ColumnElement[Any], source: str, target: str) -> sa.ColumnElement[Any]:
-        return types.cast(value, source, target)
+        return conversions.cast(value, source, target)
+
+    def conversion(self, value: sa.Column[Any], old: StoredColumn, new: Column) -> Conversion:
+        return conversions.conversion(value, old, new)
+
+    def fraction_digits(self, number: sa.ColumnElement[Any]) -> sa.ColumnElement[int]:
+        return sa.func.min_scale(number)
 
     def has_written(self, table: sa.Table) -> Callable[[Session], bool]:
         number = self.scalar(sa.select(sa.cast(sa.func.pg_current_xact_id(), sa.Text)))
