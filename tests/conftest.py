@@ -1,5 +1,11 @@
 """Fixtures for all tests."""
 
+from hypothesis import settings
+
+settings.register_profile("suite", deadline=None)
+settings.load_profile("suite")
+"""On a machine that is busy, an example may take any time."""
+
 pytest_plugins = [
     "tests.fix_secrets",
     "tests.fix_postgres",

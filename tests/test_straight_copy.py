@@ -158,6 +158,16 @@ def test_rows_behind_the_last_and_others(
     assert database.rows("t") == sorted(((r["id"], r["text"]) for r in model.rows), key=repr)
 
 
+def test_numbers_that_the_request_calls_texts(client: Client, database: Database) -> None:
+    """The customer made the key a bigint by hand."""
+    table = common.Table(name="t", columns=[column("id", key=True), column("text")])
+    assert client.create(table).success
+    database.execute("ALTER TABLE {schema}.t ALTER id TYPE bigint USING id::bigint")
+    for key, text in (("5", "old"), ("7", "new"), ("5", "newer")):
+        assert client.write(table, replace=[[{"id": key, "text": text}]]).success
+    assert database.rows("t") == [(5, "newer"), (7, "new")]
+
+
 @pytest.mark.parametrize("text", ["b5", "c"])
 def test_text_keys_are_merged(client: Client, database: Database, text: str) -> None:
     table = common.Table(name="t", columns=[column("id", key=True), column("value")])
