@@ -29,7 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m local_platform", description="Fivetran's platform on one's own machine."
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    sync.add_arguments(commands.add_parser("sync", description=sync.DESCRIPTION, help=sync.DESCRIPTION))
+    sync.add_arguments(
+        commands.add_parser("sync", description=sync.DESCRIPTION, help=sync.DESCRIPTION)
+    )
     return sync.run(parser.parse_args(arguments))
 
 

@@ -103,9 +103,9 @@ class Catalog:
 
     def _add(self, place: Place, declared: list[common.Column] | None) -> Table:
         schema = self._schema_name(place[0])
-        name = self._table_names.setdefault(
-            schema, Names(f"tables of {schema}", self._table_rule)
-        )[place[1]]
+        name = self._table_names.setdefault(schema, Names(f"tables of {schema}", self._table_rule))[
+            place[1]
+        ]
         names = Names(f"columns of {schema}.{name}", self._column_rule, SYSTEM_COLUMNS)
         columns = declared or []
         table = Table(

@@ -1,19 +1,19 @@
 """The command `sync`: its options, and the parts that they put together.
 
-Exit codes: 0, succeeded; 1, bad input or state; 2, the destination failed; 3, the source failed, its test
-or its task; 130, interrupted.
+Exit codes: 0, succeeded; 1, bad input or state; 2, the destination failed; 3, the source failed, or its
+test or task did; 130, interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from pathlib import Path
 
 from destination.sdk import common_pb2 as common
+from destination.sdk import destination_sdk_pb2 as sdk
 from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
 from destination_tester.client import open_channel
 from local_platform.sync.configure import configuration, read
@@ -26,10 +26,12 @@ from local_platform.sync.errors import (
     SourceError,
     SyncError,
 )
+from local_platform.sync.files import prepare
+from local_platform.sync.intake import MIB, Settings
 from local_platform.sync.loader import Loader
 from local_platform.sync.names import NAMINGS, SCHEMA_NAME
 from local_platform.sync.output import JsonOutput, Output, RichOutput
-from local_platform.sync.pipeline import MIB, Settings, Sync, batch_format, clean
+from local_platform.sync.pipeline import Sync
 from local_platform.sync.process import command, sdk_command
 from local_platform.sync.selection import Selection
 from local_platform.sync.source import SourceClient, reached, started
@@ -77,13 +79,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--hard-delete", action="store_true", help="delete rows, do not mark them")
     parser.add_argument("--resync", action="store_true", help="start over from the first state")
-    parser.add_argument("--test-only", action="store_true", help="run the tests of both sides alone")
+    parser.add_argument(
+        "--test-only", action="store_true", help="run the tests of both sides alone"
+    )
     parser.add_argument(
         "--batch-file-type", type=str.upper, choices=("CSV", "PARQUET"),
         help="the format of batch files; without it, the one that the destination asks for",
     )  # fmt: skip
     parser.add_argument(
-        "--buffer-mib", type=positive, default=64, metavar="N", help="what windows may hold (%(default)s)"
+        "--buffer-mib",
+        type=positive,
+        default=64,
+        metavar="N",
+        help="what windows may hold (%(default)s)",
     )
     parser.add_argument(
         "--flush-seconds", type=float, default=30, metavar="N",
@@ -114,57 +122,74 @@ def run(options: argparse.Namespace) -> int:
         except SyncError as error:
             output.error(str(error))
             return error.code
+        except OSError as error:
+            output.error(f"{error.filename or options.directory}: {error.strerror or error}")
+            return InputError.code
         except KeyboardInterrupt:
             output.error("interrupted")
             return INTERRUPTED
 
 
 def _sync(options: argparse.Namespace, output: Output, resources: ExitStack) -> int:
-    if not SCHEMA_NAME.fullmatch(options.schema):
-        raise InputError(f'--schema "{options.schema}": a name is lower-case letters, digits and _')
-    if options.hard_delete and options.mode == "history":
-        raise InputError("--hard-delete: history mode deletes no rows")
+    _check(options)
     directory: Path = options.directory
-    if not directory.is_dir():
-        raise InputError(f"{directory} is no directory")
     resources.enter_context(locked(directory))
     state = load(directory, options.schema, options.mode, options.naming, resync=options.resync)
     for name in FILES:
         if (directory / name).exists():
             output.secrets.add(read(directory / name).values())
-    client, form = resources.enter_context(_source(options, output))
+    source, form = resources.enter_context(_source(options, output))
     channel = resources.enter_context(open_channel(options.host, options.port))
     destination = Destination(DestinationConnectorStub(channel), {}, output.warning)
+    source_configuration = configuration(directory / SOURCE, form)
     destination_form = destination.form()
     destination.configuration = configuration(directory / DESTINATION, destination_form)
-    source_configuration = configuration(directory / SOURCE, form)
     output.secrets.add([*source_configuration.values(), *destination.configuration.values()])
     for test in form.tests:
-        failure = client.test(test.name, source_configuration)
-        output.test("source", test.label or test.name, failure)
-        if failure:
-            raise SourceError(f"the source's test {test.label or test.name} failed: {failure}")
+        failure = source.test(test.name, source_configuration)
+        _tell("source", test, failure, output, SourceError)
     for test in destination_form.tests:
-        failure = destination.test(test.name)
-        output.test("destination", test.label or test.name, failure)
-        if failure:
-            raise DestinationError(
-                f"the destination's test {test.label or test.name} failed: {failure}"
-            )
+        _tell("destination", test, destination.test(test.name), output, DestinationError)
     if options.test_only:
         return SUCCEEDED
     if options.resync:
         state.resync = max(now(), state.clock + 1)
-    clean(directory)
-    wanted = batch_format(options.batch_file_type, destination.batch_file_format())
     loader = Loader(
-        destination, directory.resolve(), state, output, wanted, hard=options.hard_delete
-    )
+        destination, directory, prepare(directory.resolve()), state, output,
+        _batch_format(options, destination), hard=options.hard_delete,
+    )  # fmt: skip
     selection = Selection(options.only, options.exclude, options.block_new)
-    settings = Settings(
-        options.schema, selection, int(options.buffer_mib * MIB), options.flush_seconds
-    )
-    return Sync(client, source_configuration, loader, settings, output).run()
+    buffer_bytes = int(options.buffer_mib * MIB)
+    settings = Settings(options.schema, selection, buffer_bytes, options.flush_seconds)
+    return Sync(source, source_configuration, loader, settings, output).run()
+
+
+def _check(options: argparse.Namespace) -> None:
+    if not SCHEMA_NAME.fullmatch(options.schema):
+        raise InputError(f'--schema "{options.schema}": a name is lower-case letters, digits and _')
+    if options.hard_delete and options.mode == "history":
+        raise InputError("--hard-delete: history mode deletes no rows")
+    if not options.directory.is_dir():
+        raise InputError(f"{options.directory} is no directory")
+
+
+def _tell(
+    side: str,
+    test: common.ConfigurationTest,
+    failure: str | None,
+    output: Output,
+    error: type[SyncError],
+) -> None:
+    """Show how a test went, and end with it if it failed."""
+    label = test.label or test.name
+    output.test(side, label, failure)
+    if failure:
+        raise error(f"the {side}'s test {label} failed: {failure}")
+
+
+def _batch_format(options: argparse.Namespace, destination: Destination) -> sdk.BatchFileFormat:
+    wanted = destination.batch_file_format()
+    return {"CSV": sdk.CSV, "PARQUET": sdk.PARQUET}.get(options.batch_file_type, wanted)
 
 
 def _source(options: argparse.Namespace, output: Output) -> Reached:

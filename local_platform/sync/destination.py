@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -90,12 +90,12 @@ class Destination:
         )
         self._call("Truncate", f"{schema}.{table}", request)
 
-    def write(self, schema: str, table: common.Table, **files: Sequence[str] | Any) -> None:
+    def write(self, schema: str, table: common.Table, **files: Any) -> None:
         """Send batch files."""
         request = sdk.WriteBatchRequest(table=table, **self._where(schema), **files)
         self._call("WriteBatch", f"{schema}.{table.name}", request)
 
-    def write_history(self, schema: str, table: common.Table, **files: Sequence[str] | Any) -> None:
+    def write_history(self, schema: str, table: common.Table, **files: Any) -> None:
         """Send batch files of a table in history mode."""
         request = sdk.WriteHistoryBatchRequest(table=table, **self._where(schema), **files)
         self._call("WriteHistoryBatch", f"{schema}.{table.name}", request)

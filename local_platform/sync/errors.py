@@ -1,9 +1,9 @@
 """What ends a sync before it is done, and with which exit code.
 
-    SyncError
-    ├── InputError        1  bad input or state
-    ├── DestinationError  2  the destination refused or was unreachable
-    └── SourceError       3  the source failed, or its test or task
+SyncError
+├── InputError        1  bad input or state
+├── DestinationError  2  the destination refused or was unreachable
+└── SourceError       3  the source failed, or its test or task
 """
 
 from __future__ import annotations

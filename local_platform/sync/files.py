@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -145,10 +146,11 @@ class BatchFiles:
         for name, array in rows.columns.items():
             modified = rows.modified.get(name)
             if modified is not None:
-                array = pc.if_else(pa.array(modified), array, self.unmodified)
+                columns[name] = pc.if_else(pa.array(modified), array, self.unmodified)
             elif self.format == sdk.PARQUET:
-                array = array.cast(_native(types[name]))
-            columns[name] = array
+                columns[name] = array.cast(_native(types[name]))
+            else:
+                columns[name] = array
         return pa.table(columns)
 
     def _pieces(self, table: pa.Table) -> Iterator[pa.RecordBatch]:
@@ -205,6 +207,14 @@ def _native(kind: Type) -> pa.DataType:
     if kind.kind == common.DECIMAL and kind.precision:
         return pa.decimal128(kind.precision, kind.scale)
     return NATIVE.get(kind.kind, pa.string())
+
+
+def prepare(directory: Path) -> Path:
+    """Make an empty place for batch files; what a killed sync left there goes, encrypted as it is."""
+    files = directory / "files"
+    shutil.rmtree(files, ignore_errors=True)
+    files.mkdir(mode=0o700)
+    return files
 
 
 def constant(text: str, rows: int) -> pa.Array:

@@ -58,9 +58,7 @@ def versions(
     keys = Rows({name: rows.columns[name] for name in key})
     partial = operations == UPDATE
     whole = Rows({**rows.columns, **_system(times, ends, active)})
-    modified = {
-        name: window.carried(name)[order] for name in types if name not in key
-    }
+    modified = {name: window.carried(name)[order] for name in types if name not in key}
     update = Rows(whole.columns, {n: each for n, each in modified.items() if not each.all()})
     earliest = Rows({**keys.columns, START: instants(np.where(gone, times + 1, times))})
     delete = Rows({**keys.columns, END: instants(times)})

@@ -13,7 +13,7 @@ def main(project: str, port: str) -> None:
     """Import `connector.py` and serve the connector that it makes."""
     os.environ.pop("ConnectorSdkRemoveValueType", None)  # it empties the records' data
     os.chdir(project)
-    sys.path.insert(0, project)
+    sys.path[0] = project  # instead of the directory of this file
     import connector  # noqa: PLC0415
 
     connector.connector.run(port=int(port))

@@ -19,7 +19,7 @@ from local_platform.sync.destination import Destination
 from local_platform.sync.errors import DestinationError, InputError
 from local_platform.sync.files import BatchFiles, constant
 from local_platform.sync.history import versions
-from local_platform.sync.names import SYSTEM_COLUMNS, ID
+from local_platform.sync.names import ID, SYSTEM_COLUMNS
 from local_platform.sync.output import Flush, Output
 from local_platform.sync.state import State, TableState, instant
 from local_platform.sync.types import BOOLEAN, UTC_DATETIME, Type, rounds, widest
@@ -38,7 +38,8 @@ class Loader:
 
     Args:
         destination: where to.
-        directory: where the state is, and batch files for as long as they are sent.
+        directory: where the state is.
+        files: where batch files are for as long as they are sent.
         state: what was loaded.
         output: told of it.
         format: of batch files.
@@ -47,6 +48,7 @@ class Loader:
 
     destination: Destination
     directory: Path
+    files: Path
     state: State
     output: Output
     format: sdk.BatchFileFormat
@@ -72,7 +74,7 @@ class Loader:
         """
         begun = time.perf_counter()
         types = self.prepare(table, window.types())
-        files = BatchFiles(self.directory / "files", self.format)
+        files = BatchFiles(self.files, self.format)
         try:
             write = self._write_history if self.history else self._write
             counts = write(table, window, types, files, instant(synced))
@@ -89,16 +91,17 @@ class Loader:
         if table.full_name not in self.tables and all(map(table.declared.get, table.key)):
             self.prepare(table, {})
 
-    def truncate(self, table: Table, before: int) -> None:
-        """Mark as deleted what a table was sent before an instant."""
-        self.destination.truncate(table.schema, table.name, before)
-
     def save(self, state: str, clock: int) -> None:
         """Remember that all was loaded that came before a state of the source."""
         self.state.state = state
         self.state.clock = max(clock, self.state.clock)
         self.state.save(self.directory)
         self.output.saved(state)
+
+    def end_resync(self) -> None:
+        """Remember that a resync is done."""
+        self.state.resync = None
+        self.state.save(self.directory)
 
     # Tables
 
@@ -221,7 +224,12 @@ class Loader:
     # Rows
 
     def _write(
-        self, table: Table, window: Window, types: Mapping[str, Type], files: BatchFiles, synced: str
+        self,
+        table: Table,
+        window: Window,
+        types: Mapping[str, Type],
+        files: BatchFiles,
+        synced: str,
     ) -> dict[str, int]:
         collapsed = collapse(
             window, table.full_name, types, table.key, deleted=DELETED, hard=self.hard
@@ -233,7 +241,12 @@ class Loader:
         return {name: len(rows) for name, rows in kinds.items()}
 
     def _write_history(
-        self, table: Table, window: Window, types: Mapping[str, Type], files: BatchFiles, synced: str
+        self,
+        table: Table,
+        window: Window,
+        types: Mapping[str, Type],
+        files: BatchFiles,
+        synced: str,
     ) -> dict[str, int]:
         made = versions(window, table.full_name, types, table.key, self.state.clock)
         kinds = {

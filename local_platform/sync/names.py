@@ -1,8 +1,8 @@
 """Names of the source as Fivetran names them in a destination. [D]
 
-    createdAt -> created_at      HTTPServer -> httpserver    address1 -> address_1
-    userID2x  -> user_id_2_x     user.data  -> user_data     1st      -> _1_st
-    Größe     -> grosse          _private   -> private (table), _private (column)
+createdAt -> created_at      HTTPServer -> httpserver    address1 -> address_1
+userID2x  -> user_id_2_x     user.data  -> user_data     1st      -> _1_st
+Größe     -> grosse          _private   -> private (table), _private (column)
 """
 
 from __future__ import annotations
@@ -77,7 +77,9 @@ class Names:
     def _add(self, name: str) -> str:
         target = self.rule(name)
         if target in ("", "_"):
-            raise InputError(f'{self.what}: the name "{name}" would become "{target}", which is none')
+            raise InputError(
+                f'{self.what}: the name "{name}" would become "{target}", which is none'
+            )
         if target in self.reserved:
             raise InputError(f'{self.what}: "{name}" would become "{target}", a system column')
         other = self._sources.setdefault(target, name)

@@ -72,7 +72,11 @@ class Secrets:
 
     def add(self, values: Iterable[str]) -> None:
         """Never print these values, nor their lines."""
-        found = {part for value in values for part in (value, *value.splitlines(), json.dumps(value)[1:-1])}
+        found = {
+            part
+            for value in values
+            for part in (value, *value.splitlines(), json.dumps(value)[1:-1])
+        }
         known = {each for each in found if len(each.strip()) >= SHORTEST_SECRET}
         self._values = sorted({*self._values, *known} - {"true", "false"}, key=len, reverse=True)
 
@@ -192,7 +196,9 @@ class RichOutput:
         self._console.print(counts)
         if summary.unfilled:
             names = ", ".join(summary.unfilled)
-            self._print(f"[yellow]declared, and not there since no key's type is known: {escape(names)}[/]")
+            self._print(
+                f"[yellow]declared, and not there since no key's type is known: {escape(names)}[/]"
+            )
         if summary.again:
             self._print(
                 f"[yellow]{summary.again:,} records came after the last checkpoint: they are loaded, and"
@@ -242,7 +248,7 @@ class JsonOutput:
         self._print(event="warning", message=message)
 
     def received(self, tables: Mapping[str, int]) -> None:
-        return
+        """Lines of flushes say as much."""
 
     def flush(self, flush: Flush) -> None:
         self._print(event="flush", **asdict(flush))

@@ -73,7 +73,9 @@ class Source:
             )  # fmt: skip
         except OSError as error:
             raise SourceError(f"{arguments[0]} does not start: {error.strerror}") from error
-        self._reader = threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True)
+        self._reader = threading.Thread(
+            target=self._read, args=(self._process.stdout,), daemon=True
+        )
         self._reader.start()
 
     @property

@@ -51,7 +51,7 @@ class SourceClient:
         until = time.monotonic() + ANSWER_SECONDS
         while True:
             if self._process is not None and self._process.ended:
-                raise Ended(self._ended())
+                raise EndedError(self._ended())
             try:
                 return self._stub.ConfigurationForm(common.ConfigurationFormRequest(), timeout=5)
             except grpc.RpcError as error:
@@ -109,7 +109,7 @@ class SourceClient:
 WAITING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
-class Ended(SourceError):
+class EndedError(SourceError):
     """The source's process ended before it answered."""
 
 
@@ -130,7 +130,9 @@ def message_of(text: str) -> str:
 
 
 @contextmanager
-def reached(host: str, port: int) -> Iterator[tuple[SourceClient, common.ConfigurationFormResponse]]:
+def reached(
+    host: str, port: int
+) -> Iterator[tuple[SourceClient, common.ConfigurationFormResponse]]:
     """A source that listens already, and its form."""
     with open_channel(host, port) as channel:
         client = SourceClient(channel, port, None)
@@ -155,7 +157,7 @@ def started(
                 client = SourceClient(channel, port, process)
                 try:
                     form = client.form()
-                except Ended as error:
+                except EndedError as error:
                     if attempt < STARTS and "bind" in str(error).lower():
                         continue
                     raise

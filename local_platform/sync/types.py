@@ -14,7 +14,7 @@ from functools import reduce
 from destination.sdk import common_pb2 as common
 
 MAX_DIGITS = 38
-INTEGERS = {common.SHORT: 5, common.INT: 10, common.LONG: 19}
+INTEGERS: dict[int, int] = {common.SHORT: 5, common.INT: 10, common.LONG: 19}
 """The integer types from narrow to wide, with the most digits that their values have."""
 FLOATS = (common.FLOAT, common.DOUBLE)
 DATES = (common.NAIVE_DATE, common.NAIVE_DATETIME)
@@ -76,8 +76,7 @@ def widest(*types: Type | None) -> Type | None:
 
 def rounds(narrow: Type, wide: Type) -> bool:
     """Whether large values lose digits between two types."""
-    exact = narrow.kind == common.LONG or narrow.kind == common.DECIMAL
-    return exact and wide.kind == common.DOUBLE
+    return narrow.kind in (common.LONG, common.DECIMAL) and wide.kind == common.DOUBLE
 
 
 def _wider(one: Type, other: Type) -> Type:

@@ -30,9 +30,7 @@ class Script(SourceConnectorServicer):
     schema: sdk.SchemaResponse = field(
         default_factory=lambda: sdk.SchemaResponse(schema_response_not_supported=True)
     )
-    form: common.ConfigurationFormResponse = field(
-        default_factory=common.ConfigurationFormResponse
-    )
+    form: common.ConfigurationFormResponse = field(default_factory=common.ConfigurationFormResponse)
     failures: dict[str, str] = field(default_factory=dict)
     requests: list[sdk.UpdateRequest] = field(default_factory=list)
     tested: list[common.TestRequest] = field(default_factory=list)
@@ -43,7 +41,9 @@ class Script(SourceConnectorServicer):
     def Test(self, request: common.TestRequest, context: Any) -> common.TestResponse:
         self.tested.append(request)
         failure = self.failures.get(request.name)
-        return common.TestResponse(failure=failure) if failure else common.TestResponse(success=True)
+        return (
+            common.TestResponse(failure=failure) if failure else common.TestResponse(success=True)
+        )
 
     def Schema(self, request: Any, context: Any) -> sdk.SchemaResponse:
         return self.schema
