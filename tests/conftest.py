@@ -9,4 +9,5 @@ pytest_plugins = [
     "tests.fix_files",
     "tests.fix_proxy",
     "tests.fix_server",
+    "tests.sync.fix_sync",
 ]

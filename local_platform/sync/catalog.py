@@ -125,7 +125,7 @@ class Catalog:
 
         def selected(name: str) -> bool:
             if not self._selection.column(table.place, name, declared=True, key=False):
-                return table.names[name] in table.key
+                return table.names.known(name) in table.key
             target = table.names[name]
             return not self._selection.block_new or target in known or target in table.declared
 

@@ -22,7 +22,7 @@ from local_platform.sync.history import versions
 from local_platform.sync.names import ID, SYSTEM_COLUMNS
 from local_platform.sync.output import Flush, Output
 from local_platform.sync.state import State, TableState, instant
-from local_platform.sync.types import BOOLEAN, UTC_DATETIME, Type, rounds, widest
+from local_platform.sync.types import BOOLEAN, UTC_DATETIME, Type, widest
 from local_platform.sync.window import Rows, Window, collapse
 
 SYSTEM_TYPES = {
@@ -134,7 +134,7 @@ class Loader:
             if kind is not None:
                 wanted[name] = kind.stored
                 self._warn_of_widening(table, name, declared.get(name), kind.stored)
-                self._warn_of_rounding(table, name, there.get(name), arrived.get(name), kind)
+                self._warn_of_rounding(table, name, kind)
         return wanted
 
     def _look(self, table: Table) -> dict[str, Type] | None:
@@ -206,15 +206,14 @@ class Loader:
                 f" {kind} to hold what arrives",
             )  # fmt: skip
 
-    def _warn_of_rounding(
-        self, table: Table, name: str, there: Type | None, arrived: Type | None, kind: Type
-    ) -> None:
-        if any(each is not None and rounds(each, kind) for each in (there, arrived)):
+    def _warn_of_rounding(self, table: Table, name: str, kind: Type) -> None:
+        if kind.rounds:
             self._warn_once(
-                table, f"{name} rounds",
+                table,
+                f"{name} rounds",
                 f"{table.full_name}: column {name} holds numbers and floats, and becomes {kind}, which"
                 " rounds numbers above 2^53",
-            )  # fmt: skip
+            )
 
     def _warn_once(self, table: Table, what: str, message: str) -> None:
         if (table.full_name, what) not in self._warned:

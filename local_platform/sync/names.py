@@ -74,6 +74,10 @@ class Names:
         target = self._targets.get(name)
         return self._add(name) if target is None else target
 
+    def known(self, name: str) -> str | None:
+        """The destination's name, if it was asked for before."""
+        return self._targets.get(name)
+
     def _add(self, name: str) -> str:
         target = self.rule(name)
         if target in ("", "_"):

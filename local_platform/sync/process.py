@@ -97,6 +97,8 @@ class Source:
             self._process.wait()
         self._signal(signal.SIGKILL)  # what it started itself
         self.wait_for_lines()
+        if self._process.stdout is not None and not self._reader.is_alive():
+            self._process.stdout.close()
 
     def _signal(self, number: signal.Signals) -> None:
         try:

@@ -8,7 +8,7 @@ A column never becomes narrower. [D] that it widens without loss; [C] which type
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 
 from destination.sdk import common_pb2 as common
@@ -29,11 +29,13 @@ class Type:
         precision: the digits of a DECIMAL, 0 for any number; those that were seen of an integer, 0
             for as many as its type has.
         scale: those behind the point.
+        rounds: whether numbers became floats, which lose digits of those above 2^53.
     """
 
     kind: int
     precision: int = 0
     scale: int = 0
+    rounds: bool = field(default=False, compare=False)
 
     @classmethod
     def of(cls, column: common.Column) -> Type | None:
@@ -74,11 +76,6 @@ def widest(*types: Type | None) -> Type | None:
     return reduce(_wider, known) if known else None
 
 
-def rounds(narrow: Type, wide: Type) -> bool:
-    """Whether large values lose digits between two types."""
-    return narrow.kind in (common.LONG, common.DECIMAL) and wide.kind == common.DOUBLE
-
-
 def _wider(one: Type, other: Type) -> Type:
     kinds = {one.kind, other.kind}
     if kinds <= {*INTEGERS}:
@@ -87,7 +84,8 @@ def _wider(one: Type, other: Type) -> Type:
     if kinds <= {*INTEGERS, common.DECIMAL}:
         return _decimal(one, other)
     if kinds <= {*INTEGERS, *FLOATS, common.DECIMAL}:
-        return Type(common.FLOAT if kinds == {common.FLOAT} else common.DOUBLE)
+        exact = kinds & {common.LONG, common.DECIMAL}
+        return one if kinds == {common.FLOAT} else Type(common.DOUBLE, rounds=bool(exact))
     if len(kinds) == 1:
         return one
     return Type(common.NAIVE_DATETIME) if kinds <= {*DATES} else STRING

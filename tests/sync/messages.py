@@ -71,7 +71,7 @@ def checkpoint(state: str) -> sdk.UpdateResponse:
     return sdk.UpdateResponse(checkpoint=sdk.Checkpoint(state_json=state))
 
 
-def table(name: str, **columns: Any) -> common.Table:
+def table(name: str, /, **columns: Any) -> common.Table:
     """A declared table: column=(type, is_key), or column=type."""
     message = common.Table(name=name)
     for column, declared in columns.items():

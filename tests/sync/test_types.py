@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from destination.sdk import common_pb2 as common
-from local_platform.sync.types import Type, rounds, widest
+from local_platform.sync.types import Type, widest
 from local_platform.sync.values import comparable, texts, widened
 
 SHORT, INT, LONG = (Type(kind) for kind in (common.SHORT, common.INT, common.LONG))
@@ -70,11 +70,19 @@ def test_column_never_becomes_narrower(one: Type, other: Type) -> None:
     assert widest(both, one) == widest(both, other) == both
 
 
-def test_large_numbers_among_floats_round() -> None:
-    assert rounds(LONG, DOUBLE)
-    assert rounds(decimal(20, 2), DOUBLE)
-    assert not rounds(INT, DOUBLE)
-    assert not rounds(FLOAT, DOUBLE)
+@pytest.mark.parametrize(
+    ("one", "other", "rounds"),
+    [
+        (LONG, DOUBLE, True),
+        (FLOAT, decimal(20, 2), True),
+        (INT, DOUBLE, False),
+        (FLOAT, DOUBLE, False),
+    ],
+)
+def test_large_numbers_among_floats_round(one: Type, other: Type, *, rounds: bool) -> None:
+    both = widest(one, other)
+    assert both is not None
+    assert both.rounds == rounds
 
 
 def test_times_of_day_are_text() -> None:
@@ -128,7 +136,9 @@ def test_decimals_are_as_wide_as_what_arrived(values: list[str], kind: Type) -> 
     assert texts("decimal", values)[0] == kind
 
 
-@given(st.lists(st.decimals(allow_nan=False, allow_infinity=False, places=3), min_size=1, max_size=5))
+@given(
+    st.lists(st.decimals(allow_nan=False, allow_infinity=False, places=3), min_size=1, max_size=5)
+)
 def test_decimals_keep_every_digit(values: list[Decimal]) -> None:
     _, written = texts("decimal", [str(each) for each in values])
     assert [Decimal(each) for each in written.to_pylist()] == values
@@ -166,6 +176,8 @@ def test_dates_among_date_times_get_a_time() -> None:
         (STRING, "a\0b", "ab", True), (STRING, "A", "a", False), (LONG, "1", "2", False),
     ],
 )  # fmt: skip
-def test_keys_are_compared_as_they_are_stored(kind: Type, one: str, other: str, *, same: bool) -> None:
+def test_keys_are_compared_as_they_are_stored(
+    kind: Type, one: str, other: str, *, same: bool
+) -> None:
     first, second = comparable(pa.array([one, other]), kind).to_pylist()
     assert (first == second) == same
