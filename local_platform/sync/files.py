@@ -119,17 +119,14 @@ class BatchFiles:
         Returns:
             The files' paths.
         """
-        if not len(rows):
-            return []
-        table = self._table(rows, types)
         paths: list[str] = []
         writer: _Writer | None = None
-        for piece in self._pieces(table):
+        for piece in self._pieces(rows, types):
             if writer is not None and not writer.takes(piece.nbytes):
                 writer.close()
                 writer = None
             if writer is None:
-                writer = self._open(name, table.schema, paths)
+                writer = self._open(name, piece.schema, paths)
             writer.write(piece)
         if writer is not None:
             writer.close()
@@ -141,21 +138,20 @@ class BatchFiles:
             Path(path).unlink(missing_ok=True)
         self.keys.clear()
 
-    def _table(self, rows: Rows, types: Mapping[str, Type]) -> pa.Table:
-        columns = {}
-        for name, array in rows.columns.items():
-            modified = rows.modified.get(name)
-            if modified is not None:
-                columns[name] = pc.if_else(pa.array(modified), array, self.unmodified)
-            elif self.format == sdk.PARQUET:
-                columns[name] = array.cast(_native(types[name]))
-            else:
-                columns[name] = array
-        return pa.table(columns)
-
-    def _pieces(self, table: pa.Table) -> Iterator[pa.RecordBatch]:
+    def _pieces(self, rows: Rows, types: Mapping[str, Type]) -> Iterator[pa.RecordBatch]:
         """Record batches, each of fewer bytes than a file may have unless one row has more."""
-        for batch in table.to_batches(PIECE_ROWS):
+        partial = rows.partial()
+        for first in range(0, len(rows), PIECE_ROWS):
+            arrays = []
+            for name, is_partial in partial.items():
+                texts, modified = rows.piece(name, first, PIECE_ROWS)
+                if is_partial:
+                    arrays.append(pc.if_else(pa.array(modified), texts, self.unmodified))
+                elif self.format == sdk.PARQUET:
+                    arrays.append(texts.cast(_native(types[name])))
+                else:
+                    arrays.append(texts)
+            batch = pa.RecordBatch.from_arrays(arrays, names=list(partial))
             yield from _smaller(batch, self.max_bytes // 2)
 
     def _open(self, name: str, schema: pa.Schema, paths: list[str]) -> _Writer:

@@ -16,7 +16,7 @@ import pyarrow as pa
 from destination_tester.model import ACTIVE, END, OPEN_END, START
 from local_platform.sync.records import Mask, Positions
 from local_platform.sync.types import Type
-from local_platform.sync.window import DELETE, UPDATE, UPSERT, Rows, Window, key_codes
+from local_platform.sync.window import DELETE, NOWHERE, UPDATE, UPSERT, Rows, Window, key_codes
 
 OPEN = int(OPEN_END.timestamp() * 1000)
 
@@ -47,28 +47,32 @@ def versions(
     codes, count = key_codes(window, table, {name: types[name] for name in key})
     order = np.argsort(codes, kind="stable")
     operations, grouped = window.operations()[order], codes[order]
-    times = _ascending(np.maximum(window.arrivals()[order], after + 1), grouped, count)
+    times = _ascending(np.maximum(window.arrivals()[order], after + 1), grouped)
     gone = operations == DELETE
     first = np.ones(len(grouped), np.bool_)
     first[1:] = grouped[1:] != grouped[:-1]
     ends, active = _ends(times, gone, first)
     begins = first & _has_version(grouped, count, ~gone)
-    rows = Rows({name: window.texts(name, kind).combine_chunks().take(pa.array(order))
-                 for name, kind in types.items()})  # fmt: skip
-    keys = Rows({name: rows.columns[name] for name in key})
-    partial = operations == UPDATE
-    whole = Rows({**rows.columns, **_system(times, ends, active)})
-    modified = {name: window.carried(name)[order] for name in types if name not in key}
-    update = Rows(whole.columns, {n: each for n, each in modified.items() if not each.all()})
-    earliest = Rows({**keys.columns, START: instants(np.where(gone, times + 1, times))})
-    delete = Rows({**keys.columns, END: instants(times)})
-    return Versions(
-        earliest=earliest.select(begins),
-        replace=whole.select(operations == UPSERT),
-        update=update.select(partial),
-        delete=delete.select(first & gone & ~begins),
-        latest=int(times.max()),
-    )
+    replaces, partial = operations == UPSERT, operations == UPDATE
+    ended = first & gone & ~begins
+    chosen = (begins, replaces, partial, ended)
+    earliest, replace, update, delete = (Rows(int(each.sum())) for each in chosen)
+    for name, kind in types.items():
+        texts = window.texts(name, kind).combine_chunks()
+        carried = window.carried(name)[order]
+        window.release(name)
+        replace.add(name, texts, order[replaces])
+        update.add(name, texts, np.where(carried, order, NOWHERE)[partial])
+        if name in key:
+            earliest.add(name, texts, order[begins])
+            delete.add(name, texts, order[ended])
+    for rows, which in ((replace, replaces), (update, partial)):
+        rows.add(START, instants(times[which]))
+        rows.add(END, instants(ends[which]))
+        rows.add(ACTIVE, pa.array(active[which]).cast(pa.string()))
+    earliest.add(START, instants(np.where(gone, times + 1, times)[begins]))
+    delete.add(END, instants(times[ended]))
+    return Versions(earliest, replace, update, delete, latest=int(times.max()))
 
 
 def instants(milliseconds: Positions) -> pa.Array:
@@ -77,11 +81,10 @@ def instants(milliseconds: Positions) -> pa.Array:
     return pa.array(written.tolist(), pa.string())
 
 
-def _ascending(times: Positions, grouped: Positions, count: int) -> Positions:
+def _ascending(times: Positions, grouped: Positions) -> Positions:
     """Times moved so far that each is at least 1 ms after the one before it of the same group."""
     steps = np.arange(len(times))
     apart = (times.max() - times.min() + len(times) + 1) * grouped
-    del count
     moved = np.maximum.accumulate(times - steps + apart)
     return moved - apart + steps
 
@@ -98,8 +101,3 @@ def _ends(times: Positions, gone: Mask, first: Mask) -> tuple[Positions, Mask]:
 def _has_version(grouped: Positions, count: int, version: Mask) -> Mask:
     """For each record, whether its key has a version in the window."""
     return (np.bincount(grouped, weights=version, minlength=count) > 0)[grouped]
-
-
-def _system(times: Positions, ends: Positions, active: Mask) -> dict[str, pa.Array]:
-    written = {START: instants(times), END: instants(ends)}
-    return {**written, ACTIVE: pa.array(active).cast(pa.string())}

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pyarrow as pa
+
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
 from destination_tester.model import DELETED, HISTORY_COLUMNS, START, SYNCED
@@ -80,6 +82,7 @@ class Loader:
             counts = write(table, window, types, files, instant(synced))
         finally:
             files.delete()
+            pa.default_memory_pool().release_unused()
         rows = len(window)
         self.sent[table.full_name] += rows
         self.state.tables[table.full_name].rows += rows
@@ -236,8 +239,7 @@ class Loader:
         kinds = {
             "replace": collapsed.replace, "update": collapsed.update, "delete": collapsed.delete
         }  # fmt: skip
-        self._request(self.destination.write, table, types, kinds, files, synced)
-        return {name: len(rows) for name, rows in kinds.items()}
+        return self._request(self.destination.write, table, types, kinds, files, synced)
 
     def _write_history(
         self,
@@ -254,9 +256,9 @@ class Loader:
             "update": made.update,
             "delete": made.delete,
         }
-        self._request(self.destination.write_history, table, types, kinds, files, synced)
+        counts = self._request(self.destination.write_history, table, types, kinds, files, synced)
         self.state.clock = max(self.state.clock, made.latest)
-        return {name: len(rows) for name, rows in kinds.items() if name != "earliest_start"}
+        return counts
 
     def _request(
         self,
@@ -266,15 +268,23 @@ class Loader:
         kinds: Mapping[str, Rows],
         files: BatchFiles,
         synced: str,
-    ) -> None:
+    ) -> dict[str, int]:
+        """Write the files of a request and send it.
+
+        Returns:
+            How many rows of each kind it had.
+        """
         every = {**types, **SYSTEM_TYPES}
-        paths = {}
+        paths, counts = {}, {}
         for kind, rows in kinds.items():
-            if len(rows) and kind != "earliest_start":
-                rows.columns[SYNCED] = constant(synced, len(rows))
+            if kind != "earliest_start":
+                counts[kind] = len(rows)
+                rows.add(SYNCED, constant(synced, len(rows)))
             paths[f"{kind}_files"] = files.write(kind, rows, every)
+            rows.release()
         message = self.message(table, types)
         call(table.schema, message, keys=files.keys, file_params=files.params, **paths)
+        return counts
 
 
 def gone(table: str) -> str:

@@ -56,7 +56,7 @@ class Chunk:
 
     operations: npt.NDArray[np.uint8]
     arrivals: Positions
-    columns: Mapping[str, Cells]
+    columns: dict[str, Cells]
 
     @property
     def bytes(self) -> int:

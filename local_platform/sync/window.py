@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from destination.sdk import common_pb2 as common
 from local_platform.sync.errors import SourceError
@@ -30,28 +29,55 @@ NOWHERE = -1
 
 @dataclass
 class Rows:
-    """Rows for the files of one kind.
+    """Rows for the files of one kind: for each column, where in an array the text of each row is.
+
+    They are put together piece by piece while they are written, so that they are never there twice.
 
     Args:
-        columns: the texts of each column; null is NULL.
-        modified: which rows have a value of a column, where not all do.
+        count: how many there are.
     """
 
-    columns: dict[str, pa.Array | pa.ChunkedArray]
-    modified: dict[str, Mask] = field(default_factory=dict)
+    count: int
+    _columns: dict[str, tuple[pa.Array | pa.ChunkedArray, Positions | None]] = field(
+        default_factory=dict
+    )
 
     def __len__(self) -> int:
-        return len(next(iter(self.columns.values()), ()))
+        return self.count
 
-    def select(self, rows: Mask) -> Rows:
-        """Some of the rows."""
-        if rows.all():
-            return self
-        chosen = pa.array(np.flatnonzero(rows))
-        return Rows(
-            {name: each.take(chosen) for name, each in self.columns.items()},
-            {name: each[rows] for name, each in self.modified.items()},
-        )
+    def add(
+        self, name: str, texts: pa.Array | pa.ChunkedArray, where: Positions | None = None
+    ) -> None:
+        """Add a column.
+
+        Args:
+            name: its name.
+            texts: its texts; null is NULL.
+            where: the text of each row, NOWHERE if it is unmodified; without it, one after the other.
+        """
+        self._columns[name] = (texts, where)
+
+    def partial(self) -> dict[str, bool]:
+        """The columns, and whether some rows leave them unmodified."""
+        return {
+            name: where is not None and bool((where == NOWHERE).any())
+            for name, (_, where) in self._columns.items()
+        }
+
+    def piece(self, name: str, first: int, count: int) -> tuple[pa.Array, Mask]:
+        """The texts of a column in some rows, and in which of them it is modified."""
+        texts, where = self._columns[name]
+        if where is None:
+            piece = texts.slice(first, count)
+            if isinstance(piece, pa.ChunkedArray):
+                piece = piece.combine_chunks()
+            return piece, np.ones(len(piece), np.bool_)
+        there = where[first : first + count]
+        return texts.take(pa.array(there, mask=there == NOWHERE)), there != NOWHERE
+
+    def release(self) -> None:
+        """Give the memory back: they were written."""
+        self._columns.clear()
 
 
 @dataclass
@@ -94,6 +120,11 @@ class Window:
             for chunk in self.chunks
         ]
         return pa.chunked_array(arrays, pa.string())
+
+    def release(self, name: str) -> None:
+        """Give a column's memory back: it was taken."""
+        for chunk in self.chunks:
+            chunk.columns.pop(name, None)
 
     def carried(self, name: str) -> Mask:
         """Which records have a column."""
@@ -170,28 +201,26 @@ def collapse(
         resets |= operations == DELETE
     reset = _last(codes, count, resets)
     kinds = np.where(reset == NOWHERE, UPDATE, operations[reset])
-    ends = kinds == DELETE
-    marked = (operations[last] == DELETE) & ~ends
-    rows = Rows({})
+    marked = (operations[last] == DELETE) & (kinds != DELETE)
+    chosen = [kinds == UPSERT, kinds == UPDATE, kinds == DELETE]
+    replace, update, delete = (Rows(int(each.sum())) for each in chosen)
     straight = count == len(codes) and (operations == UPSERT).all()
     for name, kind in types.items():
-        array = window.texts(name, kind)
+        texts = window.texts(name, kind)
         if straight:
-            rows.columns[name] = array
-            continue
-        says = window.carried(name) & (operations != DELETE) | (operations == UPSERT)
-        where = last if name in key else _last(codes, count, says)
-        there = where != NOWHERE
-        rows.columns[name] = array.combine_chunks().take(pa.array(where, mask=~there))
-        if not there.all():
-            rows.modified[name] = there
-    rows.columns[deleted] = pc.cast(pa.array(marked), pa.string())
-    delete = Rows({name: rows.columns[name] for name in key})
-    return Collapsed(
-        replace=rows.select(kinds == UPSERT),
-        update=rows.select(kinds == UPDATE),
-        delete=delete.select(ends),
-    )
+            replace.add(name, texts)
+        else:
+            says = window.carried(name) & (operations != DELETE) | (operations == UPSERT)
+            where = last if name in key else _last(codes, count, says)
+            texts = texts.combine_chunks()
+            replace.add(name, texts, where[chosen[0]])
+            update.add(name, texts, where[chosen[1]])
+            if name in key:
+                delete.add(name, texts, where[chosen[2]])
+        window.release(name)
+    for rows, which in zip((replace, update), chosen, strict=False):
+        rows.add(deleted, pa.array(marked[which]).cast(pa.string()))
+    return Collapsed(replace, update, delete)
 
 
 def _last(codes: Positions, count: int, where: Mask) -> Positions:

@@ -29,10 +29,10 @@ def environment() -> Path | None:
 def _has_sdk() -> bool:
     name, version = REQUIREMENT.split("==")
     program = f"import importlib.metadata as m; assert m.version({name!r}) == {version!r}"
-    done = PYTHON.exists() and subprocess.run(
-        [PYTHON, "-c", program], check=False, stderr=subprocess.DEVNULL
-    )
-    return bool(done) and done.returncode == 0
+    if not PYTHON.exists():
+        return False
+    told = subprocess.run([PYTHON, "-c", program], check=False, stderr=subprocess.DEVNULL)
+    return told.returncode == 0
 
 
 if __name__ == "__main__":

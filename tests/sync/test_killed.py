@@ -110,7 +110,8 @@ def test_destination_killed_while_a_window_is_sent(
     *, comes_back: bool,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(
-        "local_platform.sync.destination.RETRY_SECONDS", (1, 2, 4, 8, 16) if comes_back else (0.1,) * 3
+        "local_platform.sync.destination.RETRY_SECONDS",
+        (1, 2, 4, 8, 16) if comes_back else (0.1,) * 3,
     )
 
     def updates(_: sdk.UpdateRequest) -> Iterator[sdk.UpdateResponse]:

@@ -36,7 +36,7 @@ def test_names_that_meet_are_an_error_that_names_both() -> None:
     names = Names("columns of s.t", column_name)
     assert names["userId"] == names["userId"] == "user_id"
     with pytest.raises(
-        InputError, match='columns of s.t: "userId" and "user id" would both become "user_id"'
+        InputError, match=r'columns of s\.t: "userId" and "user id" would both become "user_id"'
     ):
         names["user id"]
 
@@ -45,7 +45,7 @@ def test_names_that_meet_are_an_error_that_names_both() -> None:
     "name", ["_fivetran_synced", "_fivetran Deleted", "_fivetran_id", "_FIVETRAN_START"]
 )
 def test_system_columns_are_not_for_sources(name: str) -> None:
-    with pytest.raises(InputError, match=f'"{name}" would become "_fivetran_.*a system column'):
+    with pytest.raises(InputError, match=rf'"{name}" would become "_fivetran_.*a system column'):
         Names("columns", column_name, SYSTEM_COLUMNS)[name]
 
 

@@ -171,7 +171,7 @@ def test_history_of_a_recording(syncs: Syncs, source_recordings: Path) -> None:
     for run in runs:
         assert syncs.run(run.script(), "--mode", "history").code == 0
     assert syncs.key("table_1") == ["a_1", "_fivetran_start"]
-    found = [row for row in syncs.rows("table_1", "a_1", "a_2", "_fivetran_active")]
+    found = syncs.rows("table_1", "a_1", "a_2", "_fivetran_active")
     assert sorted(found) == sorted([
         ("a-0", 0.0, False), ("a-0", 110.234, False), ("a-0", 0.0, False), ("a-0", 110.234, True),
         ("a-1", 0.234, False), ("a-1", 0.234, True), ("a-2", 0.468, False), ("a-2", 0.468, False),

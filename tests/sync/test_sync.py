@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -29,7 +30,7 @@ ITEMS = declaring(table("items", id=(common.LONG, True), name=common.STRING))
 LIVE = ("id", "name", "_fivetran_deleted")
 
 
-def item(key: int, name: str | None = "n", **further: Any) -> dict[str, Any]:
+def item(key: int, name: Any = "n", **further: Any) -> dict[str, Any]:
     return {"id": key, "name": name, **further}
 
 
@@ -491,7 +492,7 @@ def test_history_keeps_every_version(syncs: Syncs) -> None:
     assert [row[:4] for row in rows] == [
         (1, "a", None, False), (1, "b", None, False), (1, "b", 5, True), (2, "n", None, False),
     ]  # fmt: skip
-    for earlier, later in zip(rows[:2], rows[1:3], strict=True):
+    for earlier, later in pairwise(rows[:3]):
         assert earlier[5] == later[4] - timedelta(milliseconds=1)
 
 

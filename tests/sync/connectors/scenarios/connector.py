@@ -1,6 +1,6 @@
 """A Connector SDK source with a scenario for each rule, chosen by its configuration."""
 
-import datetime
+import datetime as dt
 import decimal
 
 from fivetran_connector_sdk import Connector, Logging
@@ -70,7 +70,7 @@ def types(state):
             "list": [1, 2],
             "map": {"a": 1},
             "bytes": b"\x00\xff",
-            "day": datetime.date(2024, 1, 2),
+            "day": dt.date(2024, 1, 2),
             "exact": decimal.Decimal("1.10"),
             "nothing": None,
             "nul": "a\x00b",
