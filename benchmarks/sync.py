@@ -22,7 +22,7 @@ SOURCE = ROOT / "benchmarks" / "bulk"
 SDK_PYTHON = ROOT / "build" / "sdk" / "bin" / "python"
 """The environment of the sources, which `make sdk` sets up."""
 ROWS = 1_000_000
-REPEATS = 3
+REPEATS = 2
 
 
 def sync(sides: Sides) -> Iterator[Result]:

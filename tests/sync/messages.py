@@ -82,3 +82,12 @@ def table(name: str, /, **columns: Any) -> common.Table:
 
 def declaring(*tables: common.Table) -> sdk.SchemaResponse:
     return sdk.SchemaResponse(without_schema=common.TableList(tables=tables))
+
+
+ITEMS = declaring(table("items", id=(common.LONG, True), name=common.STRING))
+LIVE = ("id", "name", "_fivetran_deleted")
+
+
+def item(key: int, name: Any = "n", **further: Any) -> dict[str, Any]:
+    """A row of ITEMS."""
+    return {"id": key, "name": name, **further}

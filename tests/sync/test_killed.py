@@ -23,7 +23,7 @@ from tests.sync.sources import Script, serving_source
 from tests.test_server import free_port
 
 ROOT = Path(__file__).parents[2]
-MOMENTS = int(os.environ.get("SYNC_KILLS", "5"))
+MOMENTS = int(os.environ.get("SYNC_KILLS", "3"))
 TABLES = {"orders": ("id", "at", "seen", "extra_0", "extra_4", "_fivetran_deleted"), "lines": ("id", "part", "at", "text")}  # fmt: skip
 
 

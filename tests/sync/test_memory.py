@@ -14,7 +14,7 @@ from tests.sync.messages import checkpoint, declaring, record, sending, table
 from tests.sync.sources import Script, serving_source
 
 ROOT = Path(__file__).parents[2]
-RECORDS = int(os.environ.get("SYNC_RECORDS", "60000"))
+RECORDS = int(os.environ.get("SYNC_RECORDS", "50000"))
 LIMIT_MIB = 300
 BATCH = 100
 TEXT = "amber basil cedar delta ember fjord gable hazel " * 19

@@ -126,7 +126,8 @@ def test_specified_types(syncs: Syncs, replay: Any, postgres_uri: str, format_na
 def test_odd_values(syncs: Syncs, replay: Any, format_name: str) -> None:
     (outcome,) = replay("own_edge", "--batch-file-type", format_name)
     assert outcome.code == 0
-    assert outcome.warnings == ["source: disk nearly full"]
+    assert "source: disk nearly full" in outcome.warnings
+    assert len(outcome.warnings) == 2
     assert outcome.summary["again"] == 1
     kinds = syncs.types("t")
     assert (kinds["id"], kinds["v"], kinds["np"], kinds["l"]) == ("text", "text", "real", "json")

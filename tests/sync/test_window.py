@@ -86,7 +86,7 @@ def sorted_rows(model: TableModel) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("hard", [False, True])
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(content=batches, before=filled)
 def test_collapsed_window_does_what_its_records_do(
     content: list[list[Event]], before: list[tuple[dict[str, Any], int, bool]], *, hard: bool
@@ -119,7 +119,7 @@ def test_collapsed_window_does_what_its_records_do(
     assert sorted_rows(collapsed_model) == sorted_rows(plain)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(content=batches, before=batches)
 def test_versions_of_a_window_are_those_of_its_records(
     content: list[list[Event]], before: list[list[Event]]
