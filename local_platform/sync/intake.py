@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
 
+import numpy as np
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from destination.sdk import common_pb2 as common
@@ -31,7 +32,9 @@ SEAL_BYTES = 2 * MIB
 """What arrived is sealed into chunks when it is this much, so that memory is measured in small steps."""
 MAX_RECORDS = 100
 """The most records in a batch. [D]"""
-OPERATIONS = {common.UPSERT: "Upserts", common.UPDATE: "Updates", common.DELETE: "Deletes"}
+OPERATIONS: dict[int, str] = {
+    common.UPSERT: "Upserts", common.UPDATE: "Updates", common.DELETE: "Deletes",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,7 @@ class Intake:
                 self._take_batch(response.records, size)
             case "record":
                 self._take_record(response.record, now())
+                self.since_checkpoint += 1
                 self._arrived(size)
             case "checkpoint":
                 self._take_checkpoint(response.checkpoint.state_json)
@@ -134,29 +138,32 @@ class Intake:
         arrival = now()
         for record in records:
             self._take_record(record, arrival)
+        self.since_checkpoint += len(records)
         self._arrived(size)
 
     def _take_record(self, record: sdk.Record, arrival: int) -> None:
-        self.since_checkpoint += 1
         table = self.catalog.table((record.schema_name, record.table_name))
         if not table.selected:
             return
         table.seen = True
         operation = record.type
-        if operation == common.TRUNCATE:
+        if operation == common.UPSERT:
+            table.gatherer.add(record, arrival)
+        elif operation in (common.UPDATE, common.DELETE):
+            if table.keyless:
+                self._warn_of_no_key(table)
+            table.gatherer.add(record, arrival)
+        elif operation == common.TRUNCATE:
             self._truncate(table)
-            return
-        counted = OPERATIONS.get(operation)
-        if counted is None:
+        else:
             raise SourceError(f"the source speaks a newer protocol (RecordType {operation})")
-        self.counts[counted] += 1
-        if table.keyless and operation != common.UPSERT:
-            self._warn_once(
-                table.full_name,
-                f"{table.full_name} has no key: an update or a delete finds only rows of exactly the"
-                " values that it carries",
-            )
-        table.gatherer.add(record, arrival)
+
+    def _warn_of_no_key(self, table: Table) -> None:
+        self._warn_once(
+            table.full_name,
+            f"{table.full_name} has no key: an update or a delete finds only rows of exactly the values"
+            " that it carries",
+        )
 
     def _arrived(self, size: int) -> None:
         self._unsealed += size
@@ -171,8 +178,11 @@ class Intake:
 
     def _seal(self, table: Table) -> None:
         if len(table.gatherer):
-            self.received[table.full_name] += len(table.gatherer)
-            table.window.add(table.gatherer.seal())
+            chunk = table.gatherer.seal()
+            self.received[table.full_name] += len(chunk.operations)
+            for operation, count in enumerate(np.bincount(chunk.operations).tolist()):
+                self.counts[OPERATIONS[operation]] += count
+            table.window.add(chunk)
 
     def _send(self, table: Table) -> None:
         """Hand a table's window over to the sender."""

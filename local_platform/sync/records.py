@@ -25,8 +25,12 @@ from local_platform.sync.values import texts
 
 Mask = npt.NDArray[np.bool_]
 Positions = npt.NDArray[np.int64]
-_Values = tuple[str, list[int], list[Any]]
-"""A kind of value, the records that have one, and the values."""
+MESSAGES = frozenset(
+    field.name for field in common.ValueType.DESCRIPTOR.fields if field.message_type is not None
+)
+"""The kinds of values that are messages: one that is not set is not falsy, as those of others are."""
+_Values = tuple[str, bool, list[int], list[Any]]
+"""A kind of value, whether it is a scalar, the records that have one, and the values."""
 
 
 @dataclass(frozen=True)
@@ -99,9 +103,14 @@ class Gatherer:
         for name in data:
             value = data[name]
             cells = usual.get(name)
-            if cells is None or not value.HasField(cells[0]):
-                cells = usual[name] = self._cells_for(name, value)
-            kind, positions, values = cells
+            if cells is not None:
+                kind, scalar, positions, values = cells
+                content = getattr(value, kind)
+                if (scalar and content) or value.HasField(kind):
+                    positions.append(row)
+                    values.append(content)
+                    continue
+            kind, _, positions, values = usual[name] = self._cells_for(name, value)
             positions.append(row)
             values.append(getattr(value, kind))
 
@@ -109,7 +118,7 @@ class Gatherer:
         """What was gathered, and begin again."""
         rows = len(self)
         kinds: dict[str, list[tuple[list[int], Type | None, pa.Array]]] = {}
-        for (source, kind), (_, positions, values) in sorted(
+        for (source, kind), (_, _, positions, values) in sorted(
             self._cells.items(), key=itemgetter(0)
         ):
             if self._selected(source):
@@ -130,14 +139,14 @@ class Gatherer:
         kind = value.WhichOneof("inner")
         if kind is None:
             raise newer("ValueType", value)
-        return self._cells.setdefault((name, kind), (kind, [], []))
+        return self._cells.setdefault((name, kind), (kind, kind not in MESSAGES, [], []))
 
     def _clear(self) -> None:
         self._operations: list[int] = []
         self._arrivals: list[int] = []
         self._cells: dict[tuple[str, str], _Values] = {}
         self._usual: dict[str, _Values] = {}
-        """Of each column, those of the kind that came last: to test for a kind is faster than to ask."""
+        """Of each column, those of the kind that came last: to try a kind is faster than to ask."""
 
 
 def newer(what: str, message: Any) -> SourceError:
