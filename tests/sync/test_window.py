@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from destination.sdk import common_pb2 as common
-from destination_tester.batches import typed
 from destination_tester.model import (
     ACTIVE,
     DELETED,
@@ -21,7 +20,7 @@ from destination_tester.model import (
     START,
     TableModel,
 )
-from destination_tester.notation import UNMODIFIED
+from destination_tester.notation import UNMODIFIED, Cell, from_text
 from local_platform.sync.errors import SourceError
 from local_platform.sync.history import versions
 from local_platform.sync.names import Names, same_name
@@ -75,6 +74,14 @@ def rows(content: Rows) -> list[dict[str, Any]]:
             ):
                 made[row][name] = text if there else UNMODIFIED
     return made
+
+
+def typed(row: dict[str, Any], kinds: dict[str, common.Column]) -> dict[str, Cell]:
+    """A row of texts as a row of values."""
+    return {
+        name: from_text(cell, kinds[name]) if isinstance(cell, str) else cell
+        for name, cell in row.items()
+    }
 
 
 def columns(kinds: dict[str, Type], *key: str) -> dict[str, common.Column]:
