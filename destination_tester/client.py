@@ -147,5 +147,6 @@ def open_channel(host: str, port: int) -> grpc.Channel:
     options = [
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.max_reconnect_backoff_ms", 500),  # whoever waits for a server waits no longer
     ]
     return grpc.insecure_channel(f"{host}:{port}", options=options)

@@ -15,4 +15,5 @@ pytest_plugins = [
     "tests.fix_files",
     "tests.fix_proxy",
     "tests.fix_server",
+    "tests.sync.fix_sync",
 ]

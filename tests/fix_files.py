@@ -17,6 +17,12 @@ JAVA = SHARED / "java"
 """Batch files by the writers that Fivetran uses: jackson-dataformat-csv, parquet-avro, zstd-jni."""
 
 
+@pytest.fixture(scope="session")
+def source_recordings() -> Path:
+    """What real source connectors sent."""
+    return _fixtures("sources")
+
+
 def _fixtures(name: str) -> Path:
     directory = SHARED / name
     if not directory.is_dir():
