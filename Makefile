@@ -83,6 +83,6 @@ $(INSTALLED): requirements.lock requirements-witness.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-witness.txt
 	@touch $@
 
-$(GENERATED): $(INSTALLED) build.sh $(wildcard protos/*.proto)
+$(GENERATED): $(INSTALLED) build.sh protos/upstream.lock $(wildcard protos/*.proto)
 	PYTHON=$(BIN)/python ./build.sh
 	@touch $@
