@@ -209,7 +209,10 @@ class _Channel(SSHChannel):
         self._local.transport.resumeProducing()
 
     def openFailed(self, reason: ConchError) -> None:
-        self._local.tunnel.not_passed_on(str(getattr(reason, "value", reason))[:200])
+        told = getattr(reason, "value", b"")
+        self._local.tunnel.not_passed_on(
+            told.decode(errors="replace")[:200] if told else "the connection was lost"
+        )
         self._local.transport.abortConnection()
 
     def dataReceived(self, data: bytes) -> None:
