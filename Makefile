@@ -10,10 +10,10 @@ COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11
 PORT ?= 50052
 ARGS ?=
 
-.PHONY: help setup demo serve test bench soak sdk sync-demo sync-soak lint format lock binary smoke protos clean
+.PHONY: help setup demo serve test test-versions bench soak sdk sync-demo sync-soak lint format lock binary smoke protos clean
 
 help: ## print this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 setup: $(GENERATED) ## create .venv, install pinned dependencies, generate code
 
@@ -25,6 +25,9 @@ serve: setup ## serve with an embedded PostgreSQL in .serve/ until Ctrl-C
 
 test: setup ## run all tests, or ARGS=file
 	$(BIN)/python -m pytest $(or $(ARGS),--numprocesses 2)
+
+test-versions: setup ## the tests about PostgreSQL on versions 13 to 18, or VERSIONS="13 18"; needs Maven
+	$(BIN)/python -m tests.versions $(VERSIONS)
 
 bench: setup ## BENCH=group: the connector beside psql; results go to benchmarks/results
 	$(BIN)/python -m benchmarks $(BENCH)
@@ -83,6 +86,6 @@ $(INSTALLED): requirements.lock requirements-witness.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-witness.txt
 	@touch $@
 
-$(GENERATED): $(INSTALLED) build.sh $(wildcard protos/*.proto)
+$(GENERATED): $(INSTALLED) build.sh protos/upstream.lock $(wildcard protos/*.proto)
 	PYTHON=$(BIN)/python ./build.sh
 	@touch $@

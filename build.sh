@@ -1,9 +1,9 @@
 #!/bin/sh
 # Generates destination/sdk/ from the wire contract. Fivetran's build runs it before PyInstaller.
 #
-# The official proto files are used where protos/upstream.lock pins them (commit and sha256, written
-# by `make protos COMMIT=...`) and the network lets them through; else the project's own statement of
-# the same contract in protos/.
+# Every file of protos/ is compiled. The official file of the same name is used instead where
+# protos/upstream.lock pins it (commit and sha256, written by `make protos COMMIT=...`) and the network
+# lets it through: all of them are official, or none.
 set -eu
 cd "$(dirname "$0")"
 
@@ -13,19 +13,24 @@ base_url=${PROTOS_URL:-https://raw.githubusercontent.com/fivetran/fivetran_partn
 
 fetch() {
     commit=$(sed -n 's/^commit //p' protos/upstream.lock)
+    rm -rf protos/upstream
     mkdir -p protos/upstream
-    for name in common.proto destination_sdk.proto; do
-        curl --fail --silent --show-error --location --max-time 20 \
+    for name in $(sed -n 's/^[0-9a-f]\{64\}  //p' protos/upstream.lock); do
+        curl --fail --silent --show-error --location --connect-timeout 5 --max-time 20 \
             --output "protos/upstream/$name" "$base_url/$commit/$name" || return 1
+    done
+    for name in $names; do
+        test -f "protos/upstream/$name" || return 1
     done
     (cd protos/upstream && grep '^[0-9a-f]\{64\}  ' ../upstream.lock | sha256sum --check --quiet)
 }
 
+names=$(cd protos && echo *.proto)
 if [ -f protos/upstream.lock ]; then
     if fetch; then
         source=protos/upstream
     else
-        echo "build.sh: the pinned upstream protos are not to be had: compiling protos/ instead" >&2
+        echo "build.sh: the pinned official protos cannot be fetched: compiling protos/ instead" >&2
         rm -rf protos/upstream
     fi
 fi
@@ -36,10 +41,7 @@ requirement=$(sed -n 's/^\(grpcio-tools==[^ ]*\).*/\1/p' requirements.lock)
 rm -rf destination/sdk
 mkdir -p destination/sdk
 "$python" -m grpc_tools.protoc --proto_path="$source" --python_out=destination/sdk \
-    --pyi_out=destination/sdk --grpc_python_out=destination/sdk \
-    "$source/common.proto" "$source/destination_sdk.proto"
-"$python" -m grpc_tools.protoc --proto_path=protos --python_out=destination/sdk \
-    --pyi_out=destination/sdk --grpc_python_out=destination/sdk protos/connector_sdk.proto
+    --pyi_out=destination/sdk --grpc_python_out=destination/sdk $names
 echo '"""Generated from protos/ by build.sh."""' > destination/sdk/__init__.py
 
 # protoc writes imports as if the files stood at the root.

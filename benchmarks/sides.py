@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -10,9 +11,9 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ class Sides:
         connection: a connection to look and to prepare with.
         files: where batch files go.
         port: where the connector listens.
+        configuration: of the requests; empty for the embedded PostgreSQL.
     """
 
     stub: DestinationConnectorStub
@@ -52,13 +54,16 @@ class Sides:
     connection: psycopg.Connection
     files: BatchFiles
     port: int
+    configuration: Mapping[str, str] = field(default_factory=dict)
 
     def create(self, shape: Shape, name: str | None = None) -> None:
         """Make an empty table of a shape by the connector."""
         self.drop(name or shape.name)
-        request = sdk.CreateTableRequest(schema_name=SCHEMA, table=shape.table)
+        request = sdk.CreateTableRequest(
+            configuration=self.configuration, schema_name=SCHEMA, table=shape.table
+        )
         request.table.name = name or shape.name
-        _succeed(self.stub.CreateTable(request))
+        succeed(self.stub.CreateTable(request))
 
     def drop(self, name: str) -> None:
         """Drop a table."""
@@ -137,6 +142,7 @@ class Sides:
     def request(self, loads: Sequence[Load], name: str | None = None) -> sdk.WriteBatchRequest:
         """The request that loads batch files."""
         request = sdk.WriteBatchRequest(
+            configuration=self.configuration,
             schema_name=SCHEMA,
             table=loads[0].shape.table,
             keys=self.files.keys,
@@ -154,7 +160,7 @@ class Sides:
         """
         self.settle()
         begun = time.perf_counter()
-        _succeed(getattr(self.stub, method)(request))
+        succeed(getattr(self.stub, method)(request))
         return time.perf_counter() - begun
 
     def peak_mib(self) -> float:
@@ -162,6 +168,11 @@ class Sides:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         found = re.search(r"VmHWM:\s+(\d+) kB", status)
         return int(found[1]) * KIB / MIB if found else float("nan")
+
+    def processor_seconds(self) -> float:
+        """The processor time that the server has used."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def _copy(self, table: sql.Identifier, load: Load) -> tuple[str, ...]:
         names = [column.name for column in load.shape.table.columns]
@@ -181,29 +192,35 @@ class Sides:
 def sides() -> Iterator[Sides]:
     """Start a PostgreSQL and the connector's server."""
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        directory = Path(name)
-        directory.chmod(0o755)
-        process = subprocess.Popen(
-            [sys.executable, "main.py", "--port", "0", "--embedded", str(directory / "postgres")],
-            cwd=ROOT, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        try:
-            port = _logged(process, r"listens on port (\d+)")[1]
-            found = _logged(process, r"with: (.*psql) '(.*)'")
-            # A server whose log nobody reads stops at a full pipe.
-            threading.Thread(target=deque, args=(process.stdout, 0), daemon=True).start()
-            psql = [found[1], found[2], "--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1"]
-            with (
-                psycopg.connect(found[2], autocommit=True, prepare_threshold=None) as connection,
-                grpc.insecure_channel(f"localhost:{port}") as channel,
-            ):
-                connection.execute("SET TimeZone TO 'UTC'")
-                stub = DestinationConnectorStub(channel)
-                files = BatchFiles(directory)
-                yield Sides(stub, process, found[2], psql, connection, files, int(port))
-        finally:
-            process.terminate()
-            process.communicate()
+        Path(name).chmod(0o755)
+        with started(Path(name)) as running:
+            yield running
+
+
+@contextmanager
+def started(directory: Path, *options: str) -> Iterator[Sides]:
+    """Start the connector's server on the PostgreSQL in a directory, which several may share."""
+    process = subprocess.Popen(
+        [sys.executable, "main.py", "--port", "0", "--embedded", str(directory / "postgres"), *options],
+        cwd=ROOT, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        port = _logged(process, r"listens on port (\d+)")[1]
+        found = _logged(process, r"with: (.*psql) '(.*)'")
+        # A server whose log nobody reads stops at a full pipe.
+        threading.Thread(target=deque, args=(process.stdout, 0), daemon=True).start()
+        psql = [found[1], found[2], "--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1"]
+        with (
+            psycopg.connect(found[2], autocommit=True, prepare_threshold=None) as connection,
+            grpc.insecure_channel(f"localhost:{port}") as channel,
+        ):
+            connection.execute("SET TimeZone TO 'UTC'")
+            stub = DestinationConnectorStub(channel)
+            files = BatchFiles(directory)
+            yield Sides(stub, process, found[2], psql, connection, files, int(port))
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def _logged(process: subprocess.Popen[str], pattern: str) -> re.Match[str]:
@@ -214,6 +231,7 @@ def _logged(process: subprocess.Popen[str], pattern: str) -> re.Match[str]:
     raise SystemExit("the server ended before it was ready")
 
 
-def _succeed(answer: Any) -> None:
+def succeed(answer: Any) -> None:
+    """Go on, unless the connector refused."""
     if not answer.success:
         raise SystemExit(str(answer))

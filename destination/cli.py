@@ -10,17 +10,18 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from select import select
 
-from destination import __version__, logs
+from destination import __version__, logs, telemetry
 from destination.configuration import EMBEDDED, Configuration
 from destination.errors import ConfigurationError, ConnectorError
 from destination.memory import DEFAULT_BUDGET, MIB, Budget
 from destination.sdk import destination_sdk_pb2 as sdk
 from destination.server import Server, is_serving
 from destination.servicer import Servicer
+from destination.telemetry.metrics import Metric
 from destination.warehouse.base import Warehouse
 from destination.warehouse.directory import Directory
 from destination.warehouse.postgres.database import PostgresWarehouse
@@ -66,6 +67,11 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="ask the server that listens on the port whether it serves; exit with 0 if it does",
     )
+    arguments.add_argument(
+        "--otlp-endpoint",
+        metavar="URL",
+        help="send telemetry to this OTLP collector (gRPC); OTEL_EXPORTER_OTLP_ENDPOINT does the same",
+    )
     arguments.add_argument("--version", action="version", version=__version__)
     return arguments
 
@@ -108,13 +114,15 @@ def _stop_signals(resources: ExitStack) -> socket.socket:
 
 
 def _serve(options: argparse.Namespace, stopping: socket.socket, resources: ExitStack) -> None:
+    if endpoint := telemetry.endpoint_of(options.otlp_endpoint):
+        resources.enter_context(_telling(endpoint))
     uri = resources.enter_context(embedded_postgres(options.embedded)) if options.embedded else None
     warehouses = Directory(connector(uri))
     resources.callback(warehouses.close_idle, 0)
     formats = {"csv": sdk.CSV, "parquet": sdk.PARQUET}
-    servicer = Servicer(
-        warehouses, Budget(options.memory_budget * MIB), formats[options.batch_file_format]
-    )
+    budget = Budget(options.memory_budget * MIB)
+    telemetry.add(Metric.MEMORY_BUDGET, budget.size)
+    servicer = Servicer(warehouses, budget, formats[options.batch_file_format])
     server = Server(servicer, options.port)
     server.start()
     logger.info("%s", _greeting(server.port))
@@ -124,6 +132,12 @@ def _serve(options: argparse.Namespace, stopping: socket.socket, resources: Exit
         warehouses.close_idle()
     logger.info("stopping: calls under way have %d s to end", GRACE_SECONDS)
     server.stop(GRACE_SECONDS)
+
+
+def _telling(collector: str) -> AbstractContextManager[None]:
+    from destination.telemetry import otlp  # noqa: PLC0415  # takes long, few need it
+
+    return otlp.exporting(collector)
 
 
 def connector(embedded_uri: str | None) -> Callable[[Configuration], Warehouse]:

@@ -4,17 +4,35 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import pairwise
 
 from destination.errors import ConfigurationError
 
 DEFAULT_PORT = 5432
+DEFAULT_SSH_PORT = 22
+FINGERPRINT = "SHA256:"
+HOST_KEY_TYPES = ("ssh-", "ecdsa-sha2-")
+PUBLIC_KEY = "AAAA"
 MAX_PORT = 65535
 DER_SEQUENCE = b"\x30\x82"
 """How a certificate in DER, the binary form that .cer files may have, begins."""
+
+
+class ConnectionType(Enum):
+    """How the warehouse is reached, in the words of Fivetran's own destinations."""
+
+    DIRECT = ("Directly", "Directly", "Over the network, past your firewall.")
+    SSH = ("SshTunnel", "By an SSH tunnel", "Through an SSH server that can reach it.")
+
+    def __init__(self, word: str, label: str, description: str) -> None:
+        self.word = word
+        self.label = label
+        self.description = description
 
 
 class SslMode(Enum):
@@ -44,6 +62,85 @@ class SslMode(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class HostKeys:
+    """The host keys that an SSH server may have.
+
+    Args:
+        fingerprints: their SHA256 in base64, as OpenSSH shows them.
+        types: their types, as `ssh-ed25519`; empty where those are not known.
+    """
+
+    fingerprints: frozenset[str]
+    types: frozenset[str]
+
+    @classmethod
+    def parse(cls, text: str) -> HostKeys:
+        """Read fingerprints (`SHA256:...`) or public keys, as ssh-keyscan and ssh-keygen print them.
+
+        Raises:
+            ConfigurationError: if there is something, and none of them in it.
+        """
+        words = text.split()
+        shown = {word.removeprefix(FINGERPRINT) for word in words if word.startswith(FINGERPRINT)}
+        keys = [
+            (kind, key)
+            for kind, key in pairwise(words)
+            if kind.startswith(HOST_KEY_TYPES) and key.startswith(PUBLIC_KEY)
+        ]
+        if words and not shown and not keys:
+            raise ConfigurationError(
+                "tunnel_host_key: must be a fingerprint (SHA256:…) or a public key (ssh-ed25519 AAAA…)"
+            )
+        types = frozenset(kind for kind, _ in keys) if not shown else frozenset()
+        return cls(frozenset(shown) | {_fingerprint(key) for _, key in keys}, types)
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelConfiguration:
+    """An SSH server through which the warehouse is reached.
+
+    Args:
+        host: its name or address.
+        port: its TCP port.
+        user: who logs in there.
+        private_key: the key to log in with, in PEM.
+        host_keys: the keys by which the server is known.
+    """
+
+    host: str
+    port: int
+    user: str
+    private_key: bytes = field(repr=False)
+    host_keys: HostKeys
+
+    @classmethod
+    def parse(cls, values: Mapping[str, str]) -> TunnelConfiguration | None:
+        """Read the map that a request carries; None where the warehouse is reached directly.
+
+        Raises:
+            ConfigurationError: naming the field that is missing or malformed.
+        """
+        match values.get("connection_type", "").strip():
+            case "" | ConnectionType.DIRECT.word:
+                return None
+            case ConnectionType.SSH.word:
+                pass
+            case _:
+                words = ", ".join(kind.word for kind in ConnectionType)
+                raise ConfigurationError(f"connection_type: must be one of {words}")
+        private_key = _upload(values, "tunnel_private_key")
+        if private_key is None:
+            raise ConfigurationError("tunnel_private_key: upload a private key for the SSH server")
+        return cls(
+            host=_required(values, "tunnel_host"),
+            port=_port(values, "tunnel_port", DEFAULT_SSH_PORT),
+            user=_required(values, "tunnel_user"),
+            private_key=private_key,
+            host_keys=HostKeys.parse(values.get("tunnel_host_key", "")),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Configuration:
     """Where the warehouse is and how to log in; what is secret does not show in its repr.
 
@@ -57,6 +154,7 @@ class Configuration:
         sslrootcert: the certificate authorities to trust, in PEM; None for those of the system.
         sslcert: the client's certificate, in PEM.
         sslkey: the key to it, in PEM.
+        tunnel: the SSH server through which it is reached; None for none.
     """
 
     host: str
@@ -68,6 +166,7 @@ class Configuration:
     sslrootcert: bytes | None = field(default=None, repr=False)
     sslcert: bytes | None = field(default=None, repr=False)
     sslkey: bytes | None = field(default=None, repr=False)
+    tunnel: TunnelConfiguration | None = None
 
     @classmethod
     def parse(cls, values: Mapping[str, str]) -> Configuration:
@@ -85,7 +184,7 @@ class Configuration:
         sslmode = _sslmode(values.get("sslmode", ""))
         configuration = cls(
             host=host,
-            port=_port(values.get("port", "")),
+            port=_port(values, "port", DEFAULT_PORT),
             database=_required(values, "database"),
             user=_required(values, "user"),
             password=values.get("password", ""),
@@ -93,6 +192,7 @@ class Configuration:
             sslrootcert=_upload(values, "sslrootcert") if sslmode.verifies else None,
             sslcert=_upload(values, "sslcert"),
             sslkey=_upload(values, "sslkey"),
+            tunnel=TunnelConfiguration.parse(values),
         )
         if sslmode is SslMode.VERIFY_CA and configuration.sslrootcert is None:
             raise ConfigurationError(
@@ -118,13 +218,26 @@ def _required(values: Mapping[str, str], name: str) -> str:
     return value
 
 
-def _port(value: str) -> int:
-    value = value.strip()
+def _port(values: Mapping[str, str], name: str, default: int) -> int:
+    value = values.get(name, "").strip()
     if not value:
-        return DEFAULT_PORT
+        return default
     if not (value.isascii() and value.isdigit() and 0 < int(value) <= MAX_PORT):
-        raise ConfigurationError("port: must be a number from 1 to 65535")
+        raise ConfigurationError(f"{name}: must be a number from 1 to 65535")
     return int(value)
+
+
+def _fingerprint(public_key: str) -> str:
+    """The SHA256 of a public key in base64, as OpenSSH shows it.
+
+    Raises:
+        ConfigurationError: if the key is not base64.
+    """
+    try:
+        digest = hashlib.sha256(base64.b64decode(public_key, validate=True)).digest()
+    except binascii.Error as error:
+        raise ConfigurationError("tunnel_host_key: the public key is not complete") from error
+    return base64.b64encode(digest).decode().rstrip("=")
 
 
 def _sslmode(value: str) -> SslMode:

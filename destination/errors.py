@@ -7,7 +7,9 @@
     │   ├── BatchFileError         a batch file is missing, damaged or holds what its type cannot
     │   ├── CapacityError          the request needs more memory than the server may use
     │   └── WarehouseError         the warehouse refused; says what and the remedy
-    │       └── UnreachableError   the warehouse could not be reached within the retry limit
+    │       ├── UnreachableError   the warehouse could not be reached within the retry limit
+    │       │   └── TunnelLostError  nor the SSH server before it
+    │       └── TunnelRefusedError  the SSH server is another one, or lets nobody in
     └── CancelledError             the client gave up, or the server is stopping
 
 Anything else is a defect of the connector: gRPC INTERNAL. No message holds a value of a row, a
@@ -78,6 +80,14 @@ class WarehouseError(CustomerError):
 
 class UnreachableError(WarehouseError):
     """The warehouse could not be reached, or kept failing, until the retries ran out."""
+
+
+class TunnelLostError(UnreachableError):
+    """The SSH server before the warehouse could not be reached, or hung up, or does not pass on."""
+
+
+class TunnelRefusedError(WarehouseError):
+    """The SSH server before the warehouse is not the expected one, or does not accept our key."""
 
 
 class CancelledError(ConnectorError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from destination.configuration import DEFAULT_PORT, SslMode
+from destination.configuration import DEFAULT_PORT, DEFAULT_SSH_PORT, ConnectionType, SslMode
 
 MAX_UPLOAD_BYTES = 1 << 20
 CERTIFICATE_FILES = (".pem", ".crt", ".cer")
@@ -45,6 +45,16 @@ class UploadField(Field):
     file_types: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConditionalFields:
+    """Fields shown only while another field has a value."""
+
+    name: str
+    field: str
+    value: str
+    fields: tuple[Field, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class ConfigurationTest:
     """A test of the configuration, by its name on the wire."""
@@ -53,16 +63,54 @@ class ConfigurationTest:
     label: str
 
 
+TUNNEL = ConfigurationTest("tunnel", "Reaching the SSH server")
 CONNECTION = ConfigurationTest("connection", "Reaching the database and logging in")
 PERMISSIONS = ConfigurationTest("permissions", "Creating a schema and a table")
 VERSION = ConfigurationTest("version", "Checking PostgreSQL's version")
-TESTS = (CONNECTION, PERMISSIONS, VERSION)
+TESTS = (TUNNEL, CONNECTION, PERMISSIONS, VERSION)
 
-FORM: tuple[Field, ...] = (
+TUNNEL_FIELDS = (
+    TextField(
+        name="tunnel_host",
+        label="SSH host",
+        description="The name or IP address of your SSH server, reachable from Fivetran.",
+        placeholder="bastion.example.com",
+    ),
+    TextField(
+        name="tunnel_port",
+        label="SSH port",
+        description="The port it listens on.",
+        placeholder=str(DEFAULT_SSH_PORT),
+        default=str(DEFAULT_SSH_PORT),
+    ),
+    TextField(
+        name="tunnel_user",
+        label="SSH user",
+        description="The user to log in as. It needs to forward connections, and no shell.",
+        placeholder="fivetran",
+    ),
+    UploadField(
+        name="tunnel_private_key",
+        label="SSH private key",
+        description="The key to log in with, not protected by a passphrase: make one by "
+        "ssh-keygen -t ed25519, and add its public half to the user's authorized_keys.",
+        file_types=(*KEY_FILES, ".txt"),
+    ),
+    TextField(
+        name="tunnel_host_key",
+        label="SSH host key",
+        description="How the server is known: the fingerprint (SHA256:…) or public key that it shows. "
+        "Left empty, the test says which it shows, for you to compare.",
+        placeholder="SHA256:…",
+    ),
+)
+
+FORM: tuple[Field | ConditionalFields, ...] = (
     TextField(
         name="host",
         label="Host",
-        description="The name or IP address of your PostgreSQL server, reachable from Fivetran.",
+        description="The name or IP address of your PostgreSQL server, reachable from Fivetran or, by "
+        "an SSH tunnel, from your SSH server.",
         placeholder="db.example.com",
         required=True,
     ),
@@ -92,6 +140,19 @@ FORM: tuple[Field, ...] = (
         label="Password",
         description="The user's password.",
         secret=True,
+    ),
+    DropdownField(
+        name="connection_type",
+        label="Connection method",
+        description="How the server is reached.",
+        options=tuple((kind.word, kind.label, kind.description) for kind in ConnectionType),
+        default=ConnectionType.DIRECT.word,
+    ),
+    ConditionalFields(
+        name="fields-for-ssh-tunnel",
+        field="connection_type",
+        value=ConnectionType.SSH.word,
+        fields=TUNNEL_FIELDS,
     ),
     DropdownField(
         name="sslmode",

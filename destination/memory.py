@@ -8,7 +8,9 @@ from contextlib import contextmanager
 
 import pyarrow as pa
 
+from destination import telemetry
 from destination.errors import CapacityError
+from destination.telemetry.metrics import Metric
 
 MIB = 1 << 20
 FILE_BYTES = 64 * MIB
@@ -42,12 +44,15 @@ class Budget:
     @contextmanager
     def reserve(self) -> Iterator[Reservation]:
         """Wait for room for one more file, and hold it."""
-        with self._files:
-            reservation = Reservation(self, self._large)
-            try:
+        with telemetry.waiting("memory"):
+            self._files.acquire()
+        reservation = Reservation(self, self._large)
+        try:
+            with telemetry.held(Metric.MEMORY_USED, FILE_BYTES):
                 yield reservation
-            finally:
-                reservation.close()
+        finally:
+            reservation.close()
+            self._files.release()
 
 
 class Reservation:
@@ -87,13 +92,16 @@ class Reservation:
                     f"--memory-budget larger than {self._budget.size // MIB} (MiB)"
                 )
             elif not self._holds_large:
-                self._large.acquire()
+                with telemetry.waiting("memory"):
+                    self._large.acquire()
                 self._holds_large = True
+                telemetry.add(Metric.MEMORY_USED, self._budget.large_bytes)
             part.size = size
 
     def _release(self) -> None:
         if self._holds_large:
             self._holds_large = False
+            telemetry.add(Metric.MEMORY_USED, -self._budget.large_bytes)
             self._large.release()
 
 

@@ -12,9 +12,11 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from destination import telemetry
 from destination.errors import CancelledError, ConnectorError
 from destination.sdk import destination_sdk_pb2, destination_sdk_pb2_grpc
 from destination.servicer import Servicer
+from destination.telemetry.calls import CallInterceptor
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +42,7 @@ class Server:
         self._calls = ThreadPoolExecutor(MAX_CALLS, thread_name_prefix="call")
         self._server = grpc.server(
             self._calls,
-            interceptors=[DefectInterceptor()],
+            interceptors=_interceptors(),
             options=[
                 ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
                 ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -75,6 +77,11 @@ class Server:
             return self._server.add_insecure_port(f"{_every_address()}:{port}")
         except RuntimeError as error:
             raise ConnectorError(f"port {port} cannot be listened on: is it in use?") from error
+
+
+def _interceptors() -> list[grpc.ServerInterceptor]:
+    told = [CallInterceptor(SERVICE)] if telemetry.is_on() else []
+    return [*told, DefectInterceptor()]
 
 
 def is_serving(port: int) -> bool:

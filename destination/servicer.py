@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Protocol, TypeVar
 
 import grpc
 
-from destination import form, wire
+from destination import form, telemetry, wire
 from destination.batch.reader import BatchFile
 from destination.cancellation import Cancellation
 from destination.configuration import Configuration
@@ -21,6 +21,7 @@ from destination.schema import END, START, Table
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
 from destination.sdk import destination_sdk_pb2_grpc as sdk_grpc
+from destination.telemetry.metrics import Metric
 from destination.warehouse import altering, history, loading, tables
 from destination.warehouse.base import Session, Warehouse
 from destination.warehouse.directory import Directory
@@ -150,6 +151,7 @@ class Servicer(sdk_grpc.DestinationConnectorServicer):
             loaded = call.transact(
                 lambda session: loading.write_batch(session, name.schema, table, batch)
             )
+            _count(loaded)
             return sdk.WriteBatchResponse(success=True), f"batch written: {loaded}"
 
         return self._answer(request, context, name, write, sdk.WriteBatchResponse)
@@ -171,6 +173,7 @@ class Servicer(sdk_grpc.DestinationConnectorServicer):
             loaded = call.transact(
                 lambda session: history.write_history_batch(session, name.schema, table, batch),
             )
+            _count(loaded)
             return sdk.WriteBatchResponse(success=True), f"history batch written: {loaded}"
 
         return self._answer(request, context, name, write, sdk.WriteBatchResponse)
@@ -289,8 +292,15 @@ class _Files:
         return [self._read(name, self._keys.get(name), table=table, only=columns) for name in names]
 
 
+def _count(loaded: loading.Loaded | history.HistoryLoaded) -> None:
+    for kind, rows in asdict(loaded).items():
+        if rows:
+            telemetry.add(Metric.ROWS, rows, {"fivetran.row.kind": kind})
+
+
 def _check(warehouse: Warehouse, test: str) -> None:
     checks = {
+        form.TUNNEL.name: warehouse.check_tunnel,
         form.CONNECTION.name: warehouse.check_connection,
         form.PERMISSIONS.name: warehouse.check_permissions,
         form.VERSION.name: warehouse.check_version,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -200,7 +200,7 @@ def form_to_wire() -> common.ConfigurationFormResponse:
     return common.ConfigurationFormResponse(
         schema_selection_supported=True,
         table_selection_supported=True,
-        fields=[_field_to_wire(field) for field in form.FORM],
+        fields=_fields_to_wire(form.FORM),
         tests=[common.ConfigurationTest(name=test.name, label=test.label) for test in form.TESTS],
     )
 
@@ -234,7 +234,23 @@ def _column_to_wire(column: Column) -> common.Column:
     return message
 
 
-def _field_to_wire(field: form.Field) -> common.FormField:
+def _fields_to_wire(
+    fields: Iterable[form.Field | form.ConditionalFields],
+) -> list[common.FormField]:
+    return [_field_to_wire(field) for field in fields]
+
+
+def _field_to_wire(field: form.Field | form.ConditionalFields) -> common.FormField:
+    if isinstance(field, form.ConditionalFields):
+        return common.FormField(
+            name=field.name,
+            conditional_fields=common.ConditionalFields(
+                condition=common.VisibilityCondition(
+                    condition_field=field.field, string_value=field.value
+                ),
+                fields=_fields_to_wire(field.fields),
+            ),
+        )
     message = common.FormField(
         name=field.name,
         label=field.label,

@@ -5,12 +5,11 @@ set -eu
 commit=${1:?usage: make protos COMMIT=<commit of fivetran_partner_sdk>}
 cd "$(dirname "$0")/.."
 
-files=
-for name in common.proto destination_sdk.proto; do
-    mkdir -p protos/upstream
+files="common.proto connector_sdk.proto destination_sdk.proto"
+mkdir -p protos/upstream
+for name in $files; do
     curl --fail --silent --show-error --location --output "protos/upstream/$name" \
         "${PROTOS_URL:-https://raw.githubusercontent.com/fivetran/fivetran_partner_sdk}/$commit/$name"
-    files="$files $name"
 done
 {
     echo "commit $commit"

@@ -16,4 +16,6 @@ pytest_plugins = [
     "tests.fix_proxy",
     "tests.fix_server",
     "tests.sync.fix_sync",
+    "tests.fix_collector",
+    "tests.fix_ssh",
 ]

@@ -2,16 +2,21 @@
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+LOCK = ROOT / "protos" / "upstream.lock"
 COMMIT = "0123456789abcdef"
-NAMES = ("common.proto", "destination_sdk.proto")
+OURS = tuple(path.name for path in sorted((ROOT / "protos").glob("*.proto")))
+FURTHER = "further.proto"
+"""A file of the official SDK that this project does not compile."""
 MARK = "// the official file\n"
 
 
@@ -31,13 +36,14 @@ def upstream(tmp_path: Path) -> Path:
     """Where the official files are to be had."""
     directory = tmp_path / "server" / COMMIT
     directory.mkdir(parents=True)
-    for name in NAMES:
+    for name in OURS:
         (directory / name).write_text(MARK + (ROOT / "protos" / name).read_text())
+    (directory / FURTHER).write_text(MARK)
     return directory
 
 
-def pin(checkout: Path, upstream: Path) -> None:
-    sums = [f"{hashlib.sha256((upstream / n).read_bytes()).hexdigest()}  {n}" for n in NAMES]
+def pin(checkout: Path, upstream: Path, names: Sequence[str] = (*OURS, FURTHER)) -> None:
+    sums = [f"{hashlib.sha256((upstream / n).read_bytes()).hexdigest()}  {n}" for n in names]
     (checkout / "protos" / "upstream.lock").write_text("\n".join([f"commit {COMMIT}", *sums, ""]))
 
 
@@ -57,8 +63,8 @@ def build(checkout: Path, url: Path) -> str:
 
 
 def used_upstream(checkout: Path) -> bool:
-    file = checkout / "protos" / "upstream" / NAMES[0]
-    return file.exists() and file.read_text().startswith(MARK)
+    files = [checkout / "protos" / "upstream" / name for name in OURS]
+    return all(file.exists() and file.read_text().startswith(MARK) for file in files)
 
 
 def test_without_a_pin_our_own_protos_are_compiled(checkout: Path, upstream: Path) -> None:
@@ -72,15 +78,32 @@ def test_pinned_protos_are_fetched_checked_and_compiled(checkout: Path, upstream
     assert used_upstream(checkout)
 
 
-def test_changed_protos_are_not_compiled(checkout: Path, upstream: Path) -> None:
+@pytest.mark.parametrize("name", [*OURS, FURTHER])
+def test_changed_protos_are_not_compiled(checkout: Path, upstream: Path, name: str) -> None:
     pin(checkout, upstream)
-    (upstream / NAMES[1]).write_text("syntax error")
+    (upstream / name).write_text("syntax error")
+    assert "compiling protos/ instead" in build(checkout, upstream.parent)
+    assert not used_upstream(checkout)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_pin_of_fewer_files_than_are_compiled_is_not_used(
+    checkout: Path, upstream: Path, name: str
+) -> None:
+    pin(checkout, upstream, [other for other in OURS if other != name])
     assert "compiling protos/ instead" in build(checkout, upstream.parent)
     assert not used_upstream(checkout)
 
 
 def test_protos_that_cannot_be_had_are_not_missed(checkout: Path, tmp_path: Path) -> None:
-    lock = checkout / "protos" / "upstream.lock"
-    lock.write_text(f"commit {COMMIT}\n")
+    shutil.copy(LOCK, checkout / "protos")
     assert "compiling protos/ instead" in build(checkout, tmp_path / "nowhere")
     assert not used_upstream(checkout)
+
+
+def test_the_official_contract_is_pinned() -> None:
+    commit, *sums = LOCK.read_text().splitlines()
+    assert re.fullmatch("commit [0-9a-f]{40}", commit)
+    pinned = {name: checksum for checksum, name in (line.split() for line in sums)}
+    assert set(OURS) <= set(pinned)
+    assert all(re.fullmatch("[0-9a-f]{64}", checksum) for checksum in pinned.values())

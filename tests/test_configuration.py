@@ -78,7 +78,7 @@ def test_form(stub: DestinationConnectorStub) -> None:
     assert form.schema_selection_supported
     assert form.table_selection_supported
     fields = {field.name: field for field in form.fields}
-    assert [test.name for test in form.tests] == ["connection", "permissions", "version"]
+    assert [test.name for test in form.tests] == ["tunnel", "connection", "permissions", "version"]
     assert [name for name, field in fields.items() if field.required] == [
         "host",
         "database",
@@ -92,6 +92,26 @@ def test_form(stub: DestinationConnectorStub) -> None:
     assert fields["sslmode"].default_value == "require"
     upload = fields["sslrootcert"].upload_field
     assert list(upload.allowed_file_type) == [".pem", ".crt", ".cer"]
+
+
+def test_fields_of_a_tunnel_are_shown_with_it(stub: DestinationConnectorStub) -> None:
+    form = stub.ConfigurationForm(common.ConfigurationFormRequest())
+    fields = {field.name: field for field in form.fields}
+    kinds = fields["connection_type"].descriptive_dropdown_fields.descriptive_dropdown_field
+    assert [kind.value for kind in kinds] == ["Directly", "SshTunnel"]
+    assert fields["connection_type"].default_value == "Directly"
+    (shown,) = [
+        field.conditional_fields for field in form.fields if field.conditional_fields.fields
+    ]
+    assert shown.condition.condition_field == "connection_type"
+    assert shown.condition.string_value == "SshTunnel"
+    assert [field.name for field in shown.fields] == [
+        "tunnel_host",
+        "tunnel_port",
+        "tunnel_user",
+        "tunnel_private_key",
+        "tunnel_host_key",
+    ]
 
 
 def test_each_name_is_in_the_form_once(stub: DestinationConnectorStub) -> None:
@@ -108,7 +128,7 @@ def fails(stub: DestinationConnectorStub, name: str, **configuration: str) -> st
     return str(answer.failure)
 
 
-@pytest.mark.parametrize("name", ["connection", "permissions", "version"])
+@pytest.mark.parametrize("name", ["tunnel", "connection", "permissions", "version"])
 def test_every_test_passes_on_a_good_warehouse(stub: DestinationConnectorStub, name: str) -> None:
     assert stub.Test(common.TestRequest(name=name)).success
 

@@ -16,6 +16,7 @@ from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
 from destination.warehouse.postgres.database import APPLICATION_NAME
 from tests.fix_connector import Client, calling, column
 from tests.fix_server import PASSWORD, OwnServer
+from tests.fix_ssh import SshServer
 from tests.waiting import wait_until
 
 TABLE = common.Table(name="t", columns=[column("id", common.INT, key=True)])
@@ -234,6 +235,29 @@ def test_public_authorities_are_trusted_without_an_upload(
     monkeypatch.setattr(certifi, "where", lambda: str(bundle))
     configuration = {**tls_server.configuration, "sslmode": "verify-full", "host": "localhost"}
     assert failure_of(patient.stub, configuration) == ""
+
+
+@pytest.mark.parametrize(
+    ("host", "told"), [("localhost", ""), ("127.0.0.1", "set Host to the name")]
+)
+def test_certificates_are_checked_from_end_to_end_of_a_tunnel(
+    stub: DestinationConnectorStub,
+    tls_server: OwnServer,
+    tls: Authorities,
+    ssh_server: SshServer,
+    host: str,
+    told: str,
+) -> None:
+    configuration = {
+        **tls_server.configuration,
+        **ssh_server.configuration,
+        "sslmode": "verify-full",
+        "sslrootcert": upload(tls.right.cert_pem.bytes()),
+        "host": host,
+    }
+    failure = failure_of(stub, configuration)
+    assert told in failure
+    assert bool(failure) == bool(told)
 
 
 def test_client_certificate(

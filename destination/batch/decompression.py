@@ -32,6 +32,9 @@ class DecompressingReader:
         compressed: the compressed stream; closed together with this one.
         compression: how it is compressed; with OFF the bytes pass as they are.
         memory: of what decompressing takes beside the bytes that are read.
+
+    Attributes:
+        position: how many bytes were read.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class DecompressingReader:
         self._source = compressed
         self._memory = memory
         self._peeked = b""
+        self.position = 0
         self._stream = compressed
         if compression is not Compression.OFF:
             framed = compression is Compression.ZSTD
@@ -81,4 +85,5 @@ class DecompressingReader:
             data: bytes = self._stream.read(size)
         except OSError as error:
             raise BatchFileError("cannot be decompressed: it is damaged or truncated") from error
+        self.position += len(data)
         return data

@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
+from destination import telemetry
 from destination.ahead import ahead
 from destination.batch import csv, csv_stream, parquet
 from destination.batch.decoding import Decoder, Partial
@@ -25,6 +26,7 @@ from destination.batch.values import Notices
 from destination.errors import BatchFileError
 from destination.memory import Budget, Reservation
 from destination.schema import Column, Table
+from destination.telemetry.metrics import Metric
 
 logger = logging.getLogger(__name__)
 
@@ -103,9 +105,10 @@ class BatchFile:
             self._content(reservation) as stream,
         ):
             columns, batches = self._rows(stream, reservation, notices)
+            timed = telemetry.made("decode", batches)
             with (
                 closing(batches),
-                closing(ahead(batches, "decoder", lambda batch: batch.nbytes)) as decoded,
+                closing(ahead(timed, "decoder", lambda batch: batch.nbytes)) as decoded,
             ):
                 yield RowReader(columns, decoded)
         for text in notices.texts():
@@ -186,6 +189,7 @@ class BatchFile:
             ) as stream,
         ):
             yield stream
+            telemetry.add(Metric.INFLATED_BYTES, stream.position)
 
     @contextmanager
     def _file(self) -> Iterator[BinaryIO]:
@@ -194,8 +198,10 @@ class BatchFile:
         except (OSError, ValueError) as error:
             raise BatchFileError(f"cannot be opened: {_reason(error)}") from error
         with file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
                 raise BatchFileError("cannot be opened: it is not a regular file")
+            telemetry.add(Metric.STORED_BYTES, status.st_size)
             yield file
 
     def _decrypted(self, file: BinaryIO) -> BinaryIO | DecryptingReader:

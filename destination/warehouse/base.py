@@ -16,6 +16,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.sql import quoted_name
 
+from destination import telemetry
 from destination.cancellation import Cancellation
 from destination.errors import RequestError
 from destination.schema import Column, Table
@@ -63,7 +64,9 @@ class Session(ABC):
             How many rows it changed.
         """
         self.cancellation.check()
-        return self.connection.execute(statement).rowcount
+        name = "merge" if statement.is_dml else "change"
+        with telemetry.phase(name, statement.__visit_name__):
+            return self.connection.execute(statement).rowcount
 
     def scalar(self, statement: sa.Executable) -> Any:
         """The one value that a query answers."""
@@ -287,6 +290,14 @@ class Warehouse(ABC):
         self, subject: str, work: Callable[[Session], Result], cancellation: Cancellation
     ) -> Result:
         """As `transact`, for work that changes nothing."""
+
+    def check_tunnel(self) -> None:
+        """Reach the SSH server through which the warehouse is reached, if there is one, and log in.
+
+        Raises:
+            WarehouseError: saying what does not work and the remedy.
+        """
+        return
 
     @abstractmethod
     def check_connection(self) -> None:

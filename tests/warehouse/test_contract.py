@@ -101,7 +101,7 @@ def sane(uri: str) -> str:
         version = connection.info.server_version
     options = ["-c default_transaction_read_only=off"]
     for setting in CONTRACT:
-        if setting.since <= version:
+        if setting.known_to(version):
             value = setting.value if isinstance(setting.value, str) else ",".join(setting.value)
             options.append(f"-c {setting.name}={value.replace(' ', '')}")
     joint = "&" if urlsplit(uri).query else "?"

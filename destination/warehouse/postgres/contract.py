@@ -35,13 +35,19 @@ class Setting:
         name: as PostgreSQL has it.
         value: what each transaction sets it to; names are a list of such.
         reason: what another value would do.
-        since: the oldest version that knows it, as `server_version_num` has it.
+        since: the first version that knows it, as `server_version_num` has it; where older ones got
+            it later, the first of each, the newest last.
     """
 
     name: str
     value: str | tuple[str, ...]
     reason: str
-    since: int = 0
+    since: tuple[int, ...] = (0,)
+
+    def known_to(self, version: int) -> bool:
+        """Whether a server of that version has it."""
+        same = (first for first in self.since if first // 10_000 == version // 10_000)
+        return version >= min(same, default=self.since[-1])
 
     @property
     def command(self) -> sql.Composed:
@@ -79,7 +85,9 @@ CONTRACT = (
         "client_min_messages", "error", "notices, which may quote rows, would be sent for each"
     ),
     Setting("statement_timeout", "0", "a load that takes longer would be cancelled"),
-    Setting("transaction_timeout", "0", "a load that takes longer would lose its session", 170000),
+    Setting(
+        "transaction_timeout", "0", "a load that takes longer would lose its session", (170000,)
+    ),
     Setting(
         "idle_in_transaction_session_timeout",
         "0",
@@ -88,7 +96,12 @@ CONTRACT = (
     Setting(
         "lock_timeout", LOCK_TIMEOUT, "a lock of somebody else would be waited for without end"
     ),
-    Setting("restrict_nonsystem_relation_kind", "", "foreign tables could not be loaded", 170000),
+    Setting(
+        "restrict_nonsystem_relation_kind",
+        "",
+        "foreign tables could not be loaded",
+        (130016, 140013, 150008, 160004, 170000),
+    ),
     Setting("jit", "off", "statements about many columns would take seconds to compile"),
     Setting("work_mem", "64MB", "sorting and joining staged rows would go to disk"),
     Setting("random_page_cost", "1.1", "rows would be looked up by reading the whole table"),
@@ -148,7 +161,7 @@ def begin(connection: sa.Connection, values: LiteralString = DURABLE) -> tuple[A
 
 @cache
 def _opening(begin: LiteralString, server_version: int, values: LiteralString) -> bytes:
-    settings = [setting.command for setting in CONTRACT if setting.since <= server_version]
+    settings = [setting.command for setting in CONTRACT if setting.known_to(server_version)]
     query = sql.SQL("SELECT ") + sql.SQL(values)
     return sql.SQL("; ").join([sql.SQL(begin), *settings, sql.SQL(CHECKED), query]).as_bytes()
 

@@ -24,10 +24,12 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from destination import telemetry
 from destination.cancellation import Cancellation
 from destination.configuration import Configuration
 from destination.errors import UnreachableError, WarehouseError
 from destination.schema import Column, DataType, Table
+from destination.telemetry.metrics import Metric
 from destination.warehouse import tables
 from destination.warehouse.base import Session, Warehouse
 from destination.warehouse.postgres import certificates
@@ -41,6 +43,7 @@ from destination.warehouse.postgres.errors import (
     sqlstate,
 )
 from destination.warehouse.postgres.outcome import COMMITTED, IN_PROGRESS, Transaction
+from destination.warehouse.postgres.route import Route
 from destination.warehouse.postgres.session import PostgresSession
 
 logger = logging.getLogger(__name__)
@@ -88,8 +91,12 @@ class RetryPolicy:
 
         def log_retry(state: RetryCallState) -> None:
             error = state.outcome.exception() if state.outcome else None
-            if isinstance(error, DBAPIError):
-                logger.warning("retrying: %s", explain(error, subject))
+            if error is None:
+                return
+            telemetry.add(Metric.RETRIES, 1, {"db.response.status_code": sqlstate(error) or "none"})
+            if isinstance(error, (DBAPIError, sa.exc.TimeoutError)):
+                error = explain(error, subject)
+            logger.warning("retrying: %s", error)
 
         failures: list[float] = []
 
@@ -115,6 +122,7 @@ class PostgresWarehouse(Warehouse):
         parameters: libpq's connection parameters.
         files: closes the files that the parameters name.
         retry: how long transient trouble is retried.
+        route: the way there; None for the direct one.
     """
 
     def __init__(
@@ -122,10 +130,12 @@ class PostgresWarehouse(Warehouse):
         parameters: dict[str, Any],
         files: ExitStack | None = None,
         retry: RetryPolicy | None = None,
+        route: Route | None = None,
     ) -> None:
         self._parameters = {**CONNECTION_PARAMETERS, **parameters}
         self._files = files or ExitStack()
         self._retry = retry or RetryPolicy()
+        self._route = route or Route()
         self._engine = self._create_engine(
             pool_size=POOL_SIZE, max_overflow=0, pool_timeout=POOL_WAIT_SECONDS
         )
@@ -136,6 +146,7 @@ class PostgresWarehouse(Warehouse):
         cls, configuration: Configuration, retry: RetryPolicy | None = None
     ) -> PostgresWarehouse:
         """The PostgreSQL that a setup form describes."""
+        route = Route.of(configuration)
         files = ExitStack()
         parameters = {
             "host": configuration.host,
@@ -148,7 +159,7 @@ class PostgresWarehouse(Warehouse):
         }
         if configuration.sslmode.verifies:
             parameters.setdefault("sslrootcert", certifi.where())
-        return cls(parameters, files, retry)
+        return cls(parameters, files, retry, route)
 
     @classmethod
     def from_uri(cls, uri: str, retry: RetryPolicy | None = None) -> PostgresWarehouse:
@@ -167,8 +178,11 @@ class PostgresWarehouse(Warehouse):
     ) -> Result:
         return self._retried(subject, lambda: self._read(work, cancellation), cancellation)
 
+    def check_tunnel(self) -> None:
+        self._once("SSH tunnel", lambda _: self._route.check(PATIENCE_SECONDS - 1))
+
     def check_connection(self) -> None:
-        self._once("connection", lambda session: session.scalar(sa.select(1)))
+        self._checked("connection", lambda session: session.scalar(sa.select(1)))
 
     def check_permissions(self) -> None:
         schema = f"fivetran_test_{uuid4().hex[:12]}"
@@ -179,11 +193,11 @@ class PostgresWarehouse(Warehouse):
             session.create_staging([sa.Column("id", sa.Integer)])
             session.connection.rollback()
 
-        self._once("permissions", create_and_roll_back)
+        self._checked("permissions", create_and_roll_back)
 
     def check_version(self) -> None:
         query = sa.select(sa.func.current_setting("server_version_num").cast(sa.Integer))
-        number = self._once("version", lambda session: session.scalar(query))
+        number = self._checked("version", lambda session: session.scalar(query))
         if number < OLDEST_VERSION_NUMBER:
             raise WarehouseError(
                 f"the server is PostgreSQL {number // 10_000}, but this connector needs "
@@ -193,6 +207,7 @@ class PostgresWarehouse(Warehouse):
     def close(self) -> None:
         self._engine.dispose()
         self._files.close()
+        self._route.close()
 
     def _create_engine(self, **pool: Any) -> sa.Engine:
         return sa.create_engine(
@@ -200,15 +215,25 @@ class PostgresWarehouse(Warehouse):
         )
 
     def _connect(self) -> psycopg.Connection[Any]:
-        connection = psycopg.connect(**self._parameters, autocommit=True, prepare_threshold=None)
+        connection = self._route.connect(self._parameters, autocommit=True, prepare_threshold=None)
         _let_rows_queue(connection)
         return connection
 
-    def _once(self, subject: str, work: Callable[[Session], Result]) -> Result:
+    def _checked(self, subject: str, work: Callable[[Session], Result]) -> Result:
+        return self._once(subject, lambda given_up: self._read(work, given_up, self._checks))
+
+    def _once(self, subject: str, work: Callable[[Cancellation], Result]) -> Result:
         """Work without any retry, on a connection of its own, for somebody who waits."""
         waiting = ThreadPoolExecutor(1, thread_name_prefix="check")
         cancellation = Cancellation()
-        attempt = waiting.submit(self._read, work, cancellation, self._checks)
+
+        def leaving_nothing() -> Result:
+            try:
+                return work(cancellation)
+            finally:
+                self._route.rest()
+
+        attempt = waiting.submit(leaving_nothing)
         waiting.shutdown(wait=False)
         try:
             return self._explained(subject, lambda: attempt.result(PATIENCE_SECONDS), cancellation)
@@ -250,21 +275,22 @@ class PostgresWarehouse(Warehouse):
         engine: sa.Engine | None = None,
     ) -> Result:
         engine = engine or self._engine
-        with engine.connect() as connection, _interruptible(connection, cancellation):
+        with _connected(engine) as connection, _interruptible(connection, cancellation):
             begin(connection)
             return work(PostgresSession(connection, cancellation))
 
     def _attempt(
         self, subject: str, work: Callable[[Session], Result], cancellation: Cancellation
     ) -> Result:
-        with self._engine.connect() as connection, _left_if_read_only(connection):
+        with _connected(self._engine) as connection, _left_if_read_only(connection):
             with _interruptible(connection, cancellation):
                 transaction = Transaction.begun(connection)
                 session = PostgresSession(connection, cancellation)
                 result = work(session)
             cancellation.check()
             try:
-                connection.commit()
+                with telemetry.phase("commit"):
+                    connection.commit()
             except DBAPIError as error:
                 if not is_connection_lost(error) or not self._was_committed(
                     subject, transaction, session.landed
@@ -303,6 +329,14 @@ def _left_if_read_only(connection: sa.Connection) -> Iterator[None]:
         if sqlstate(error) == READ_ONLY:
             connection.invalidate()
         raise
+
+
+@contextmanager
+def _connected(engine: sa.Engine) -> Iterator[sa.Connection]:
+    with telemetry.waiting("connection"):
+        connection = engine.connect()
+    with connection, telemetry.held(Metric.CONNECTIONS_USED):
+        yield connection
 
 
 def _let_rows_queue(connection: psycopg.Connection[Any]) -> None:

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from psycopg.sql import Identifier
 from sqlalchemy.exc import DBAPIError
 
-from destination.errors import BatchFileError, UnreachableError, WarehouseError
+from destination.errors import BatchFileError, TunnelLostError, UnreachableError, WarehouseError
 
 READ_ONLY = "25006"
 """read_only_sql_transaction: of a standby, or a primary that has become one."""
@@ -182,7 +182,7 @@ def sqlstate(error: BaseException) -> str | None:
 
 def is_transient(error: BaseException) -> bool:
     """Whether the same request may succeed a little later."""
-    if isinstance(error, sa.exc.TimeoutError):
+    if isinstance(error, (sa.exc.TimeoutError, TunnelLostError)):
         return True
     if not isinstance(error, DBAPIError):
         return False

@@ -24,6 +24,7 @@ from sqlalchemy.schema import (
     SetTableComment,
 )
 
+from destination import telemetry
 from destination.ahead import ahead, handing_over
 from destination.cancellation import Cancellation
 from destination.schema import TEXT_TYPES, Column, Table
@@ -150,7 +151,8 @@ class PostgresSession(Session):
         number = int.from_bytes(hashlib.sha256(what.encode()).digest()[:8], signed=True)
         waits = [sa.func.set_config("lock_timeout", limit, True) for limit in ("0", LOCK_TIMEOUT)]
         locking = sa.func.pg_advisory_xact_lock(number)
-        self.connection.execute(sa.select(waits[0], locking, waits[1]))
+        with telemetry.waiting("lock"):
+            self.connection.execute(sa.select(waits[0], locking, waits[1]))
 
     def keep_writers_out(self, table: sa.Table) -> None:
         name, _ = _names(table, ())
@@ -223,7 +225,7 @@ class PostgresSession(Session):
         statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(*names)
         driver = driver_of(self.connection)
         try:
-            with driver.cursor() as cursor, cursor.copy(statement) as copy:
+            with telemetry.phase("copy"), driver.cursor() as cursor, cursor.copy(statement) as copy:
                 return self._write(copy, chain(handing_over(first), batches), schema)
         except psycopg.Error as error:
             stored = [column.name for column in columns]
@@ -256,7 +258,8 @@ class PostgresSession(Session):
             return
         yield
         add = sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} {}")
-        self._execute_raw(add.format(*self._key(target), sql.SQL(target.plain_key)))
+        with telemetry.phase("index"):
+            self._execute_raw(add.format(*self._key(target), sql.SQL(target.plain_key)))
 
     def _drop_key(self, target: StoredTable) -> bool:
         """Drop the key, unless a report reads the table, a view needs the key, or another owns it."""
