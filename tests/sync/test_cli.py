@@ -146,7 +146,7 @@ def test_tests_alone_are_run_if_asked_for(syncs: Syncs) -> None:
     )
     outcome = syncs.run(script, "--test-only")
     assert outcome.code == 0
-    assert [each["side"] for each in outcome.of("test")] == ["source"] + ["destination"] * 3
+    assert [each["side"] for each in outcome.of("test")] == ["source"] + ["destination"] * 4
     assert script.requests == []
     assert not (syncs.directory / "state.json").exists()
 

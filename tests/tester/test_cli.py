@@ -161,6 +161,7 @@ def test_configuration_is_asked_for_field_by_field(
     form = stub.ConfigurationForm(common.ConfigurationFormRequest())
     answers = configure.configuration(tmp_path, form)
     assert answers == {
+        "connection_type": "Directly",
         "host": "h", "port": "5432", "database": "d", "user": "u", "password": "p",
         "sslmode": "verify-ca", "sslrootcert": "LS0tLS1CRUdJTg==",
     }  # fmt: skip
