@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import pyarrow as pa
 import sqlalchemy as sa
+from sqlalchemy.schema import ExecutableDDLElement
 from sqlalchemy.sql import quoted_name
 
 from destination.cancellation import Cancellation
 from destination.errors import RequestError
+from destination.progress import Progress
 from destination.schema import Column, Table
 from destination.warehouse.naming import stored_name
 
@@ -147,6 +148,7 @@ class Session(ABC):
     Attributes:
         landed: tells in a later session whether what this one did is there; None for work that may
             be done again.
+        progress: how far it has come, for the log.
     """
 
     capabilities: Capabilities
@@ -155,6 +157,7 @@ class Session(ABC):
     def __init__(self, connection: sa.Connection, cancellation: Cancellation) -> None:
         self.connection = connection
         self.cancellation = cancellation
+        self.progress = Progress()
 
     def execute(self, statement: sa.Executable) -> int:
         """Execute a statement.
@@ -163,6 +166,8 @@ class Session(ABC):
             How many rows it changed.
         """
         self.cancellation.check()
+        changes_shape = isinstance(statement, ExecutableDDLElement)
+        self.progress.phase = "changing the table" if changes_shape else "merging rows"
         return self.connection.execute(statement).rowcount
 
     def scalar(self, statement: sa.Executable) -> Any:
@@ -288,8 +293,15 @@ class Session(ABC):
         """Do work, or nothing at all where a row's key would be there twice or it answers None."""
 
     @abstractmethod
-    def key_built_last(self, target: StoredTable) -> AbstractContextManager[None]:
-        """Fill an empty table before its key's index is built, where nobody is in the way."""
+    def key_built_last(
+        self, target: StoredTable, work: Callable[[], Result | None]
+    ) -> Result | None:
+        """Fill an empty table before its key's index is built; with it where others want to read.
+
+        Args:
+            target: the table, which is empty.
+            work: fills it by `copy`; it may run twice, each time from the beginning.
+        """
 
     @abstractmethod
     def upsert(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import pyarrow.compute as pc
 import sqlalchemy as sa
@@ -104,8 +104,10 @@ def replace(
     with BegunSource(sources[0]) as first:
         files = [first, *sources[1:]]
         if empty or (large and _follows(session, target, key, first)):
-            last = session.key_built_last(target) if empty and large else nullcontext()
-            copied = session.unless_duplicate(lambda: _copy_straight(session, target, files, last))
+            copy = partial(_copy_straight, session, target, files)
+            if empty and large:
+                copy = partial(session.key_built_last, target, copy)
+            copied = session.unless_duplicate(copy)
             if copied is not None:
                 return copied
         return _merge(session, target, key, files)
@@ -134,19 +136,15 @@ def _append(session: Session, target: StoredTable, sources: Sequence[RowSource])
 
 
 def _copy_straight(
-    session: Session,
-    target: StoredTable,
-    sources: Sequence[RowSource],
-    around: AbstractContextManager[None],
+    session: Session, target: StoredTable, sources: Sequence[RowSource]
 ) -> int | None:
     """Copy files into the table; None where one of them cannot be."""
     count = 0
-    with around:
-        for source in sources:
-            copied = _copy(session, target, source)
-            if copied is None:
-                return None
-            count += copied
+    for source in sources:
+        copied = _copy(session, target, source)
+        if copied is None:
+            return None
+        count += copied
     return count
 
 

@@ -24,13 +24,14 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from destination import progress
 from destination.cancellation import Cancellation
 from destination.configuration import Configuration
 from destination.errors import UnreachableError, WarehouseError
 from destination.schema import Column, DataType, Table
 from destination.warehouse import tables
 from destination.warehouse.base import Session, Warehouse
-from destination.warehouse.postgres import certificates
+from destination.warehouse.postgres import certificates, holders
 from destination.warehouse.postgres.contract import URL, UTF8, begin
 from destination.warehouse.postgres.driver import driver_of
 from destination.warehouse.postgres.errors import (
@@ -258,10 +259,11 @@ class PostgresWarehouse(Warehouse):
         self, subject: str, work: Callable[[Session], Result], cancellation: Cancellation
     ) -> Result:
         with self._engine.connect() as connection, _left_if_read_only(connection):
-            with _interruptible(connection, cancellation):
+            with _interruptible(connection, cancellation), holders.noted(connection):
                 transaction = Transaction.begun(connection)
                 session = PostgresSession(connection, cancellation)
-                result = work(session)
+                with progress.logged(subject, session.progress):
+                    result = work(session)
             cancellation.check()
             try:
                 connection.commit()
