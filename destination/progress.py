@@ -47,7 +47,8 @@ def logged(subject: str, progress: Progress) -> Iterator[None]:
     def log() -> None:
         while not ended.wait(INTERVAL_SECONDS):
             if progress.phase is not None:
-                logger.info("%s: %s (%.0f s)", subject, progress, time.monotonic() - begun)
+                lasted = time.monotonic() - begun
+                logger.info("%s: %s (%.0f s)", subject, str(progress), lasted)
 
     threading.Thread(target=log, name="progress", daemon=True).start()
     try:

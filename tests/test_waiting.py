@@ -2,14 +2,16 @@
 
 import logging
 import threading
-import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import psycopg
 import pytest
 
 from destination import progress
 from destination.sdk import common_pb2 as common
+from destination.sdk import destination_sdk_pb2 as sdk
 from destination.warehouse import loading
 from destination.warehouse.postgres import copying, session
 from destination.warehouse.postgres.copying import Copying
@@ -46,7 +48,7 @@ def test_batch_that_waits_for_another_tells_whom_it_waits_for(
     locks = (
         "SELECT (classid::bigint << 32) | objid::bigint FROM pg_locks WHERE locktype = 'advisory'"
     )
-    with database.locked("t"), ThreadPoolExecutor(1) as calls:
+    with ThreadPoolExecutor(1) as calls, database.locked("t"):
         first = calls.submit(client.write, TABLE, replace=[ROWS[:1]])
         wait_until(lambda: len(database.execute(locks)) == 1)
         ((number,),) = database.execute(locks)
@@ -64,14 +66,13 @@ def test_batch_that_waits_for_another_tells_whom_it_waits_for(
         stopped.close()
     assert line.startswith(f'table "{client.schema}"."t": waits since ')
     assert 'application "stopped"' in line
-    assert "idle in transaction that waits for its client, for 0 s" in line
+    assert "idle in transaction that waits for its client, for " in line
     assert f"SELECT pg_terminate_backend({pid})" in line
 
 
 @pytest.mark.parametrize("kind", ["LOCK TABLE {}", "UPDATE {} SET text = 'theirs'", "reader"])
 def test_lock_of_somebody_else_is_told_with_its_holder(
     client: Client,
-    database: Database,
     postgres_uri: str,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -87,19 +88,21 @@ def test_lock_of_somebody_else_is_told_with_its_holder(
     assert client.create(TABLE).success
     assert client.write(TABLE, replace=[ROWS[:2]]).success
     table = f'"{client.schema}".t'
+    changes: dict[str, Callable[[], sdk.AlterTableResponse | sdk.WriteBatchResponse]] = {
+        "reader": lambda: client.alter(WIDER)
+    }
+    update = partial(client.write, TABLE, update=[[{"id": 1, "text": "ours"}]])
     with ThreadPoolExecutor(1) as calls:
         with psycopg.connect(postgres_uri, application_name="theirs") as other:
             pid = other.info.backend_pid
             other.execute(f"SELECT FROM {table}" if kind == "reader" else kind.format(table))
-            if kind == "reader":
-                call = calls.submit(client.alter, WIDER)
-            else:
-                call = calls.submit(client.write, TABLE, update=[[{"id": 1, "text": "ours"}]])
+            call = calls.submit(changes.get(kind, update))
             wait_until(lambda: bool(told(caplog, f"session {pid}")))
             other.rollback()
         assert call.result().success
     line = told(caplog, f"session {pid}")[0]
-    assert line.startswith(f'retrying: table "{client.schema}"."t", locked by session {pid} (')
+    assert line.startswith(f'retrying: table "{client.schema}"."t"')
+    assert f", locked by session {pid} (" in line
     assert 'application "theirs"' in line
     assert f"SELECT pg_terminate_backend({pid})" in line
     assert "a lock was not to be had in time" in line
@@ -181,7 +184,6 @@ def test_row_that_a_later_part_of_a_load_refuses_is_named(
     assert client.create(table).success
     rows: list[Row] = [{**row, "json": "{}"} for row in ROWS]
     rows[-2] = {**rows[-2], "json": "{"}
-    begun = time.monotonic()
     message = client.write(table, replace=[rows]).task.message
-    assert f'row {len(rows) - 1}, column "json"' in message, time.monotonic() - begun
+    assert f'row {len(rows) - 1}, column "json"' in message
     assert database.rows("t") == []

@@ -85,11 +85,12 @@ class Copying:
         statement = template.format(*names_of(self.target, self.columns))
         driver = driver_of(self.connection)
         try:
-            with driver.cursor() as cursor, cursor.copy(statement) as copy:
-                copy.write(header)
-                more = self._write(copy, pieces)
-                copy.write(END)
-            self._stored += cursor.rowcount
+            with driver.cursor() as cursor:
+                with cursor.copy(statement) as copy:
+                    copy.write(header)
+                    more = self._write(copy, pieces)
+                    copy.write(END)
+                self._stored += cursor.rowcount
         except psycopg.Error as error:
             stored = [column.name for column in self.columns]
             named = dict(zip(stored, names, strict=True))
