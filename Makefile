@@ -10,10 +10,10 @@ COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11
 PORT ?= 50052
 ARGS ?=
 
-.PHONY: help setup demo serve test bench soak lint format lock binary smoke protos clean
+.PHONY: help setup demo serve test bench soak sdk sync-demo sync-soak lint format lock binary smoke protos clean
 
 help: ## print this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 setup: $(GENERATED) ## create .venv, install pinned dependencies, generate code
 
@@ -31,6 +31,16 @@ bench: setup ## BENCH=group: the connector beside psql; results go to benchmarks
 
 soak: setup ## minutes of mixed calls under random faults, then tables beside a model
 	$(BIN)/python -m tests.soak $(ARGS)
+
+sdk: setup ## build/sdk: an environment with Fivetran's Connector SDK, for sources
+	$(BIN)/python -m tests.sync.sdk
+
+sync-demo: sdk ## a Connector SDK source into an embedded PostgreSQL, twice; tables and state are shown
+	$(BIN)/python -m local_platform.demo build/sdk/bin/python
+
+sync-soak: sdk ## syncs killed at 50 moments, and 1,000,000 records in flat memory
+	SYNC_KILLS=50 SYNC_RECORDS=1000000 $(BIN)/python -m pytest --override-ini faulthandler_timeout=1800 \
+		tests/sync/test_killed.py tests/sync/test_memory.py
 
 lint: setup ## ruff, ruff format, mypy
 	$(BIN)/ruff check .
@@ -73,6 +83,6 @@ $(INSTALLED): requirements.lock requirements-witness.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-witness.txt
 	@touch $@
 
-$(GENERATED): $(INSTALLED) build.sh protos/common.proto protos/destination_sdk.proto
+$(GENERATED): $(INSTALLED) build.sh $(wildcard protos/*.proto)
 	PYTHON=$(BIN)/python ./build.sh
 	@touch $@

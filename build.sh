@@ -38,6 +38,8 @@ mkdir -p destination/sdk
 "$python" -m grpc_tools.protoc --proto_path="$source" --python_out=destination/sdk \
     --pyi_out=destination/sdk --grpc_python_out=destination/sdk \
     "$source/common.proto" "$source/destination_sdk.proto"
+"$python" -m grpc_tools.protoc --proto_path=protos --python_out=destination/sdk \
+    --pyi_out=destination/sdk --grpc_python_out=destination/sdk protos/connector_sdk.proto
 echo '"""Generated from protos/ by build.sh."""' > destination/sdk/__init__.py
 
 # protoc writes imports as if the files stood at the root.

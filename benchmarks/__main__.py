@@ -8,8 +8,9 @@ from benchmarks import report
 from benchmarks.cases import GROUPS, Case, history_plan
 from benchmarks.peers import peers
 from benchmarks.sides import sides
+from benchmarks.sync import sync
 
-FURTHER: dict[str, Case] = {"peers": peers}
+FURTHER: dict[str, Case] = {"peers": peers, "sync": sync}
 """Run only if named."""
 
 

@@ -42,6 +42,7 @@ class Sides:
         psql: psql's command, connected.
         connection: a connection to look and to prepare with.
         files: where batch files go.
+        port: where the connector listens.
     """
 
     stub: DestinationConnectorStub
@@ -50,6 +51,7 @@ class Sides:
     psql: list[str]
     connection: psycopg.Connection
     files: BatchFiles
+    port: int
 
     def create(self, shape: Shape, name: str | None = None) -> None:
         """Make an empty table of a shape by the connector."""
@@ -197,7 +199,8 @@ def sides() -> Iterator[Sides]:
             ):
                 connection.execute("SET TimeZone TO 'UTC'")
                 stub = DestinationConnectorStub(channel)
-                yield Sides(stub, process, found[2], psql, connection, BatchFiles(directory))
+                files = BatchFiles(directory)
+                yield Sides(stub, process, found[2], psql, connection, files, int(port))
         finally:
             process.terminate()
             process.communicate()

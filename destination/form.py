@@ -45,16 +45,6 @@ class UploadField(Field):
     file_types: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConditionalFields:
-    """Fields shown only while another field has a value."""
-
-    name: str
-    field: str
-    value: str
-    fields: tuple[Field, ...]
-
-
 @dataclass(frozen=True, slots=True)
 class ConfigurationTest:
     """A test of the configuration, by its name on the wire."""
@@ -68,16 +58,7 @@ PERMISSIONS = ConfigurationTest("permissions", "Creating a schema and a table")
 VERSION = ConfigurationTest("version", "Checking PostgreSQL's version")
 TESTS = (CONNECTION, PERMISSIONS, VERSION)
 
-ROOT_CERTIFICATE = UploadField(
-    name="sslrootcert",
-    label="CA certificate",
-    description="The certificate of the authority that signed your server's certificate. Cloud "
-    "providers offer theirs for download. With verify-full it may be left out if the authority is "
-    "a public one.",
-    file_types=CERTIFICATE_FILES,
-)
-
-FORM: tuple[Field | ConditionalFields, ...] = (
+FORM: tuple[Field, ...] = (
     TextField(
         name="host",
         label="Host",
@@ -119,15 +100,13 @@ FORM: tuple[Field | ConditionalFields, ...] = (
         options=tuple((mode.word, mode.word, mode.description) for mode in SslMode),
         default=SslMode.REQUIRE.word,
     ),
-    *(
-        ConditionalFields(
-            name=f"fields-for-{mode.word}",
-            field="sslmode",
-            value=mode.word,
-            fields=(ROOT_CERTIFICATE,),
-        )
-        for mode in SslMode
-        if mode.verifies
+    UploadField(
+        name="sslrootcert",
+        label="CA certificate",
+        description="Only for the TLS modes verify-ca and verify-full: the certificate of the "
+        "authority that signed your server's certificate. Cloud providers offer theirs for "
+        "download. With verify-full it may be left out if the authority is a public one.",
+        file_types=CERTIFICATE_FILES,
     ),
     UploadField(
         name="sslcert",
@@ -142,3 +121,5 @@ FORM: tuple[Field | ConditionalFields, ...] = (
         file_types=KEY_FILES,
     ),
 )
+"""The fields in their order, each name once. A field can be shown by one value of another field only,
+and the certificate of an authority is for two TLS modes: it is always shown."""

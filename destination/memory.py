@@ -13,6 +13,10 @@ from destination.errors import CapacityError
 MIB = 1 << 20
 FILE_BYTES = 64 * MIB
 """What one file being read may use: a few blocks of rows on their way, in each of their forms."""
+BATCH_BYTES = 8 * MIB
+"""What a record batch may take decoded, unless a single row takes more."""
+FORMS = 4
+"""How often rows are in memory at most: as read, as Arrow, as COPY data, and in the driver."""
 DEFAULT_BUDGET = 1024 * MIB
 
 
@@ -43,37 +47,68 @@ class Budget:
             try:
                 yield reservation
             finally:
-                reservation.require(0)
+                reservation.close()
 
 
 class Reservation:
-    """The memory of one file, which may grow beyond its share and shrink back."""
+    """The memory of one file, which may grow beyond its share and shrink back.
+
+    It is the sum of parts, each of which one layer of the file sizes, in whatever thread it runs.
+    """
 
     def __init__(self, budget: Budget, large: threading.Lock) -> None:
         self._budget = budget
         self._large = large
         self._holds_large = False
+        self._parts: list[Part] = []
+        self._changing = threading.Lock()
 
-    def require(self, size: int) -> None:
-        """Wait until the file may use `size` bytes of memory; a smaller size gives memory back.
+    def part(self) -> Part:
+        """A new part, of no bytes yet."""
+        part = Part(self)
+        self._parts.append(part)
+        return part
 
-        Raises:
-            CapacityError: if it never can within the budget.
-        """
-        if size <= FILE_BYTES:
-            self._release()
-            return
-        if size > self._budget.large_bytes:
-            raise CapacityError(
-                f"a part of a batch file must be in memory at once and would take more than "
-                f"{self._budget.large_bytes // MIB} MiB: restart the connector with a "
-                f"--memory-budget larger than {self._budget.size // MIB} (MiB)"
-            )
-        if not self._holds_large:
-            self._large.acquire()
-            self._holds_large = True
+    def close(self) -> None:
+        """Give all memory back."""
+        for part in self._parts:
+            part.require(0)
+
+    def resize(self, part: Part, size: int) -> None:
+        """Wait until a part may use so many bytes; see `Part.require`."""
+        with self._changing:
+            total = size + sum(other.size for other in self._parts if other is not part)
+            if total <= FILE_BYTES:
+                self._release()
+            elif total > self._budget.large_bytes:
+                raise CapacityError(
+                    f"a part of a batch file must be in memory at once and would take more than "
+                    f"{self._budget.large_bytes // MIB} MiB: restart the connector with a "
+                    f"--memory-budget larger than {self._budget.size // MIB} (MiB)"
+                )
+            elif not self._holds_large:
+                self._large.acquire()
+                self._holds_large = True
+            part.size = size
 
     def _release(self) -> None:
         if self._holds_large:
             self._holds_large = False
             self._large.release()
+
+
+class Part:
+    """What one layer of a file holds in memory."""
+
+    def __init__(self, reservation: Reservation) -> None:
+        self.size = 0
+        self._reservation = reservation
+
+    def require(self, size: int) -> None:
+        """Wait until the part may use `size` bytes of memory; a smaller size gives memory back.
+
+        Raises:
+            CapacityError: if the file never can within the budget.
+        """
+        if size != self.size:
+            self._reservation.resize(self, size)

@@ -20,6 +20,13 @@ one byte a column of the table, in its order: 1 where the row holds a value for 
 unmodified or the file does not have the column."""
 
 MAX_DECIMAL_DIGITS = 38
+MAX_WHOLE_DIGITS = 131_072
+MAX_FRACTION_DIGITS = 16_383
+"""What a DECIMAL that travels as text may have before its point and behind it."""
+EARLIEST_DAY = -2_440_588
+LATEST_DAY = 2_145_042_905
+"""From 4714-11-24 BC, where Julian days begin, to 5874897-12-31, in days since 1970-01-01. Instants
+begin on the first of them, and end with what 64 bits of microseconds hold."""
 
 ARROW_TYPES: dict[DataType, pa.DataType] = {
     DataType.BOOLEAN: pa.bool_(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from enum import Enum
 
 SYNCED = "_fivetran_synced"
@@ -34,6 +35,8 @@ class DataType(Enum):
     NAIVE_TIME = "NAIVE_TIME"
 
 
+MAX_PRECISION, MAX_SCALE = 38, 37
+"""The most digits that a DECIMAL has, and the most of them behind the point."""
 TEXT_TYPES = frozenset({DataType.STRING, DataType.JSON, DataType.XML})
 
 
@@ -43,6 +46,15 @@ class DecimalParams:
 
     precision: int
     scale: int
+
+    def holding(self, largest: Decimal, scale: int) -> DecimalParams:
+        """The least digits that hold what these do, and numbers as large as one with that scale."""
+        before = max(self.precision - self.scale, largest.adjusted() + 1 if largest else 0)
+        scale = max(self.scale, scale)
+        return DecimalParams(before + scale, scale)
+
+    def __str__(self) -> str:
+        return f"DECIMAL({self.precision},{self.scale})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +85,10 @@ class Table:
         return tuple(sorted(key, key=lambda column: column.name == START))
 
     @property
+    def key_names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.key)
+
+    @property
     def column_names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)
 
@@ -82,6 +98,12 @@ class Table:
     def without(self, *names: str) -> Table:
         """The same table without these columns."""
         return replace(self, columns=tuple(c for c in self.columns if c.name not in names))
+
+    def with_implied_key(self) -> Table:
+        """The same table; one that has no key, but `_fivetran_id`, with that as its key."""
+        if self.key or self.column(ID) is None:
+            return self
+        return self.with_key([ID])
 
     def with_key(self, names: Iterable[str]) -> Table:
         """The same table with exactly these columns as its primary key."""

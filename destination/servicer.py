@@ -21,9 +21,10 @@ from destination.schema import END, START, Table
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
 from destination.sdk import destination_sdk_pb2_grpc as sdk_grpc
-from destination.warehouse import history, loading, tables
-from destination.warehouse.base import Session, TableName, Warehouse
+from destination.warehouse import altering, history, loading, tables
+from destination.warehouse.base import Session, Warehouse
 from destination.warehouse.directory import Directory
+from destination.warehouse.stored import TableName
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +108,7 @@ class Servicer(sdk_grpc.DestinationConnectorServicer):
         def alter(call: _Call) -> tuple[sdk.AlterTableResponse, str]:
             table = wire.table_from_wire(request.table)
             alteration = call.transact(
-                lambda session: tables.alter(
+                lambda session: altering.alter(
                     session, name.schema, table, drop_columns=request.drop_columns
                 ),
             )
@@ -120,9 +121,9 @@ class Servicer(sdk_grpc.DestinationConnectorServicer):
     ) -> sdk.TruncateResponse:
         name = TableName(request.schema_name, request.table_name)
         deleted = request.soft.deleted_column if request.HasField("soft") else None
-        before = wire.instant_from_wire(request.utc_delete_before)
 
         def truncate(call: _Call) -> tuple[sdk.TruncateResponse, str]:
+            before = wire.delete_before_from_wire(request)
             count = call.transact(
                 lambda session: tables.truncate(
                     session, name, request.synced_column, before, deleted
@@ -139,7 +140,7 @@ class Servicer(sdk_grpc.DestinationConnectorServicer):
         name = TableName(request.schema_name, request.table.name)
 
         def write(call: _Call) -> tuple[sdk.WriteBatchResponse, str]:
-            table = wire.table_from_wire(request.table)
+            table = wire.table_from_wire(request.table).with_implied_key()
             files = _Files(request, table, self._budget)
             batch = loading.Batch(
                 replace=files.whole(request.replace_files),

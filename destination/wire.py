@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -18,7 +18,8 @@ from destination.schema import Column, DataType, DecimalParams, Table
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
 from destination.warehouse import migration
-from destination.warehouse.base import Session, TableName
+from destination.warehouse.base import Session
+from destination.warehouse.stored import TableName
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime.max.replace(tzinfo=UTC)
@@ -60,6 +61,17 @@ def data_type_from_wire(value: common.DataType, column: str) -> DataType:
     if name not in DataType.__members__:
         raise RequestError(f'column "{column}" has the type {name}, which this connector lacks')
     return DataType[name]
+
+
+def delete_before_from_wire(request: sdk.TruncateRequest) -> datetime:
+    """The instant before which rows were synced that a truncate is about.
+
+    Raises:
+        RequestError: if the request holds none.
+    """
+    if not request.HasField("utc_delete_before"):
+        raise RequestError("the request does not say before which instant to truncate")
+    return instant_from_wire(request.utc_delete_before)
 
 
 def instant_from_wire(timestamp: Timestamp) -> datetime:
@@ -119,17 +131,13 @@ def _new_column(message: Any) -> Column:
     return Column(message.column, data_type_from_wire(message.column_type, message.column))
 
 
-def _constant(text: str) -> migration.Constant:
-    return partial(Constant, text=text)
-
-
 def _other(name: TableName, other: str) -> TableName:
     """Another table in the same schema; the same one where the message leaves it out."""
     return TableName(name.schema, other or name.table)
 
 
 MIGRATIONS: dict[str, Callable[[TableName, Any], Migration]] = {
-    "drop_table": lambda name, _: partial(migration.drop_table, name=name),
+    "drop_table": lambda name, wanted: partial(migration.drop_table, name=name, wanted=wanted),
     "rename_table": lambda name, message: partial(
         migration.rename_table,
         source=_other(name, message.from_table),
@@ -156,26 +164,26 @@ MIGRATIONS: dict[str, Callable[[TableName, Any], Migration]] = {
         migration.add_column_with_default_value,
         name=name,
         column=_new_column(message),
-        default=_constant(message.default_value),
+        default=partial(Constant.default, text=message.default_value),
     ),
     "update_column_value": lambda name, message: partial(
         migration.update_column_value,
         name=name,
         column=message.column,
-        value=_constant(message.value),
+        value=partial(Constant.value, text=message.value),
     ),
     "add_column_in_history_mode": lambda name, message: partial(
         migration.add_column_in_history_mode,
         name=name,
         column=_new_column(message),
-        default=_constant(message.default_value),
-        time=_constant(message.operation_timestamp),
+        default=partial(Constant.default, text=message.default_value),
+        time=partial(Constant.instant, text=message.operation_timestamp),
     ),
     "drop_column_in_history_mode": lambda name, message: partial(
         migration.drop_column_in_history_mode,
         name=name,
         column=message.column,
-        time=_constant(message.operation_timestamp),
+        time=partial(Constant.instant, text=message.operation_timestamp),
     ),
     "soft_delete_to_history": lambda name, message: partial(
         migration.soft_delete_to_history, name=name, deleted=message.soft_deleted_column or None
@@ -192,7 +200,7 @@ def form_to_wire() -> common.ConfigurationFormResponse:
     return common.ConfigurationFormResponse(
         schema_selection_supported=True,
         table_selection_supported=True,
-        fields=_fields_to_wire(form.FORM),
+        fields=[_field_to_wire(field) for field in form.FORM],
         tests=[common.ConfigurationTest(name=test.name, label=test.label) for test in form.TESTS],
     )
 
@@ -226,23 +234,7 @@ def _column_to_wire(column: Column) -> common.Column:
     return message
 
 
-def _fields_to_wire(
-    fields: Iterable[form.Field | form.ConditionalFields],
-) -> list[common.FormField]:
-    return [_field_to_wire(field) for field in fields]
-
-
-def _field_to_wire(field: form.Field | form.ConditionalFields) -> common.FormField:
-    if isinstance(field, form.ConditionalFields):
-        return common.FormField(
-            name=field.name,
-            conditional_fields=common.ConditionalFields(
-                condition=common.VisibilityCondition(
-                    condition_field=field.field, string_value=field.value
-                ),
-                fields=_fields_to_wire(field.fields),
-            ),
-        )
+def _field_to_wire(field: form.Field) -> common.FormField:
     message = common.FormField(
         name=field.name,
         label=field.label,

@@ -1,7 +1,7 @@
 """Tests a destination connector: `python -m destination_tester DIR`.
 
 Exit codes: 0 if all went well, 1 if tables differ from what they must be or an input cannot be read,
-2 if a call failed.
+2 if a call failed, or was answered by a task though it should succeed.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import grpc
+import sqlalchemy as sa
 
 from destination.sdk import destination_sdk_pb2 as sdk
 from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
@@ -21,8 +22,9 @@ from destination_tester.batches import Writer
 from destination_tester.client import Client, open_channel
 from destination_tester.configure import configuration
 from destination_tester.console import JsonOutput, Output, RichOutput
+from destination_tester.documents import InputError
 from destination_tester.files import BatchFiles
-from destination_tester.inputs import InputError, inputs
+from destination_tester.inputs import inputs
 from destination_tester.runner import Clock, Runner
 from destination_tester.verify import Verifier
 
@@ -58,6 +60,11 @@ def parser() -> argparse.ArgumentParser:
         "--verify", metavar="URL", help="read the tables from this database and check them"
     )
     arguments.add_argument(
+        "--allow-task",
+        action="store_true",
+        help="calls answered by a task though they should succeed are no failure",
+    )
+    arguments.add_argument(
         "--keep-files", action="store_true", help="leave the batch files in DIR/files"
     )
     arguments.add_argument("--json", action="store_true", help="print JSON lines for machines")
@@ -78,6 +85,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         output.error(str(error))
         return DIFFERENT
+    except sa.exc.SQLAlchemyError as error:
+        output.error(f"--verify: the database cannot be read: {_first_line(error)}")
+        return DIFFERENT
     except grpc.RpcError as error:
         status = f"{error.code().name}: {error.details()}" if isinstance(error, grpc.Call) else ""
         output.error(f"a call of the connector failed: {status}")
@@ -86,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(options: argparse.Namespace, output: Output, resources: ExitStack) -> int:
     """Play the inputs of a directory with what the options say."""
-    played = list(inputs(options.directory, options.input_file))
+    played = inputs(options.directory, options.input_file)
     channel = resources.enter_context(open_channel(options.host, options.port))
     stub = DestinationConnectorStub(channel)
     client = Client(stub, {}, options.schema_name, output, {})
@@ -97,7 +107,7 @@ def run(options: argparse.Namespace, output: Output, resources: ExitStack) -> in
     wanted = client.capabilities().batch_file_format
     verifier = None
     if options.verify:
-        opened = Verifier(options.verify, options.schema_name)
+        opened = Verifier(options.verify, options.schema_name, output)
         verifier = resources.enter_context(closing(opened))
     runner = Runner(
         client,
@@ -108,7 +118,15 @@ def run(options: argparse.Namespace, output: Output, resources: ExitStack) -> in
     )
     differences = sum(len(runner.run(each)) for each in played)
     output.summary({"inputs": len(played), **client.counts, "differences": differences})
+    refused = client.refused - runner.rightly_refused
+    if refused and not options.allow_task:
+        output.error(f"{refused} calls that should succeed were answered by a task or a failure")
+        return CALL_FAILED
     return DIFFERENT if differences else 0
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
 
 
 def _files(

@@ -14,21 +14,25 @@ from datetime import datetime
 
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
+from destination_tester.documents import InputError
 from destination_tester.files import BatchFiles, Row
-from destination_tester.inputs import OPERATION_TIME, Change, Texts
+from destination_tester.inputs import INSTANT, OPERATION_TIME, Change, Texts
 from destination_tester.model import (
     ACTIVE,
     DELETED,
     END,
-    MILLISECOND,
     OPEN_END,
     START,
     SYNCED,
+    RefusedError,
     TableModel,
 )
-from destination_tester.notation import UNMODIFIED, Cell, from_text, to_text
+from destination_tester.notation import UNMODIFIED, Cell, NotationError, from_text, to_text
+from destination_tester.stored import end_before, moment
 
 KINDS = ("earliest", "upsert", "update", "delete")
+DELETES = ("delete", "soft_delete")
+"""The operations that end a record in history mode."""
 
 Rows = dict[str, list[dict[str, Cell]]]
 """Rows by the kind of file that they are for; texts in CSV notation."""
@@ -56,12 +60,13 @@ class Batch:
 
         Deletes come last in a request, so a version of a record that was deleted cannot follow.
         """
-        return not (self.history and self.rows["delete"]) or "delete" in change.operation
+        return not (self.history and self.rows["delete"]) or change.operation in DELETES
 
     def add(self, change: Change, synced: datetime) -> None:
         """Gather an operation."""
         add = self._add_version if self.history else self._add_row
         for row in change.rows:
+            self._require_columns(row, change.operation)
             add(change.operation, row, to_text(synced))
 
     def finish(self) -> Rows:
@@ -80,19 +85,31 @@ class Batch:
             case "soft_delete":
                 key = {name: row.get(name) for name in self.model.key}
                 self.rows["update"].append(self._partial({**key, **system, DELETED: "true"}))
-            case _:
+            case "delete":
                 self.rows["delete"].append(self._whole({**row, SYNCED: synced}))
+            case _:
+                raise InputError(f'no such operation: "{operation}"')
 
     def _add_version(self, operation: str, row: Texts, synced: str) -> None:
         time = row.get(OPERATION_TIME) or synced
         values = {name: value for name, value in row.items() if name != OPERATION_TIME}
         values[SYNCED] = synced
-        if operation in ("delete", "soft_delete"):
+        if operation in DELETES:
             self.rows["delete"].append(self._whole({**values, END: time, ACTIVE: "false"}))
             return
         values |= {START: time, END: to_text(OPEN_END), ACTIVE: "true"}
-        complete = self._whole if operation == "upsert" else self._partial
-        self.rows[operation].append(complete(values))
+        match operation:
+            case "upsert":
+                self.rows["upsert"].append(self._whole(values))
+            case "update":
+                self.rows["update"].append(self._partial(values))
+            case _:
+                raise InputError(f'no such operation: "{operation}"')
+
+    def _require_columns(self, row: Texts, operation: str) -> None:
+        for name in row:
+            if name not in self.model.columns and name != OPERATION_TIME:
+                raise InputError(f'{operation}: the table has no column "{name}"')
 
     def _end_versions(self) -> None:
         """End each version before the next of its record, and note where each record begins."""
@@ -104,29 +121,36 @@ class Batch:
             versions.sort(key=self._start)
             self.rows["earliest"].append({name: versions[0][name] for name in self.model.key})
             for version, following in itertools.pairwise(versions):
-                end = to_text(self._start(following) - MILLISECOND)
+                end = to_text(end_before(self._start(following)))
                 version.update({END: end, ACTIVE: "false"})
 
     def _start(self, version: Row) -> datetime:
-        start = from_text(str(version[START]), self.model.columns[START])
-        if not isinstance(start, datetime):
-            raise TypeError(start)
-        return start
+        return moment(from_text(str(version[START]), INSTANT))
 
     def _whole(self, row: Texts) -> dict[str, Cell]:
         return dict.fromkeys(self.model.columns) | dict(row)
 
     def _partial(self, row: Texts) -> dict[str, Cell]:
-        return dict.fromkeys(self.model.columns, UNMODIFIED) | dict(row)
+        missing: dict[str, Cell] = dict.fromkeys(self.model.columns, UNMODIFIED)
+        return missing | dict.fromkeys(self.model.identity) | dict(row)
 
 
-def typed(row: Row, columns: dict[str, common.Column]) -> dict[str, Cell]:
-    """A row of texts as a row of values."""
-    return {
-        name: from_text(cell, columns[name]) if isinstance(cell, str) else cell
-        for name, cell in row.items()
-        if name in columns
-    }
+def values(row: Row, columns: dict[str, common.Column]) -> dict[str, Cell]:
+    """A row of texts as a row of values.
+
+    Raises:
+        RefusedError: if a text is not in its type's notation, which a destination must not take.
+    """
+    return {name: _value(cell, columns[name]) for name, cell in row.items() if name in columns}
+
+
+def _value(cell: Cell, column: common.Column) -> Cell:
+    if not isinstance(cell, str):
+        return cell
+    try:
+        return from_text(cell, column)
+    except NotationError as error:
+        raise RefusedError(f'column "{column.name}": {error}') from error
 
 
 class Writer:
@@ -156,21 +180,38 @@ class Writer:
         columns = [model.columns[each] for each in rows[0] if each in model.columns]
         self._random.shuffle(columns)
         if self.files.format == sdk.PARQUET:
-            rows = [typed(row, model.columns) for row in rows]
+            rows = _typed(rows, columns)
         return self.files.write(name, columns, rows)
 
 
+def _typed(rows: Sequence[Row], columns: Sequence[common.Column]) -> list[dict[str, Cell]]:
+    """The rows with values in the columns whose every text is in its type's notation."""
+    typed: list[dict[str, Cell]] = [dict(row) for row in rows]
+    for column in columns:
+        try:
+            cells = [_value(row[column.name], column) for row in rows]
+        except RefusedError:
+            continue
+        for row, cell in zip(typed, cells, strict=True):
+            row[column.name] = cell
+    return typed
+
+
 def apply(model: TableModel, rows: Rows) -> None:
-    """What a request of these rows does to a table."""
-    values = {
-        kind: [typed(row, model.columns) for row in content] for kind, content in rows.items()
-    }
+    """What a request of these rows does to a table.
+
+    Raises:
+        RefusedError: if it must be answered with a task.
+    """
+    read = {each: model.columns[each] for each in (*model.identity, END) if each in model.columns}
+    columns = dict.fromkeys(KINDS, model.columns) | {"delete": read}
+    typed = {kind: [values(row, columns[kind]) for row in rows[kind]] for kind in KINDS}
     if START not in model.key:
-        model.replace(values["upsert"])
-        model.update(values["update"])
-        model.delete(values["delete"])
+        model.replace(typed["upsert"])
+        model.update(typed["update"])
+        model.delete(typed["delete"])
         return
-    model.start_over(values["earliest"])
-    model.replace(values["upsert"])
-    model.update_history(values["update"])
-    model.end_records(values["delete"])
+    model.start_over(typed["earliest"])
+    model.replace(typed["upsert"])
+    model.update_history(typed["update"])
+    model.end_records(typed["delete"])

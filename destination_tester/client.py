@@ -16,6 +16,30 @@ from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
 from destination_tester.console import Output
 
 MAX_MESSAGE_BYTES = 128 << 20
+REFUSALS = ("task", "failure", "nothing")
+"""The outcomes of a call that was not carried out, but for one that is not supported."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a connector answers to a call; true if the call was carried out.
+
+    Args:
+        outcome: the field of the response that is set; `nothing` if none is.
+        message: what it says.
+    """
+
+    outcome: str
+    message: str = ""
+
+    def __bool__(self) -> bool:
+        """A call was carried out with a warning too."""
+        return self.outcome in ("success", "warning")
+
+    @property
+    def refused(self) -> bool:
+        """Whether the answer is a task, or a failure."""
+        return self.outcome in REFUSALS
 
 
 @dataclass
@@ -36,6 +60,11 @@ class Client:
     output: Output
     counts: dict[str, int]
 
+    @property
+    def refused(self) -> int:
+        """How many calls were answered by a task, or a failure."""
+        return sum(self.counts.get(outcome, 0) for outcome in REFUSALS)
+
     def configure(self) -> common.ConfigurationFormResponse:
         """The setup form."""
         return self.stub.ConfigurationForm(common.ConfigurationFormRequest())
@@ -44,10 +73,10 @@ class Client:
         """What the connector asks for."""
         return self.stub.Capabilities(sdk.CapabilitiesRequest())
 
-    def test(self, name: str, label: str) -> bool:
+    def test(self, name: str, label: str) -> Answer:
         """Run a configuration test."""
         request = common.TestRequest(name=name, configuration=self.configuration)
-        return self._call("Test", label or name, request) == "success"
+        return self._call("Test", label or name, request)
 
     def describe(self, table: str) -> common.Table | None:
         """A table; None if there is none."""
@@ -56,62 +85,61 @@ class Client:
         )
         answer = self.stub.DescribeTable(request)
         if answer.WhichOneof("response") == "task":
-            self._tell(f"DescribeTable {table}", 0, 0.0, "task", answer.task.message)
+            self._tell(f"DescribeTable {table}", 0, 0.0, Answer("task", answer.task.message))
         return answer.table if answer.HasField("table") else None
 
-    def create(self, table: common.Table) -> bool:
+    def create(self, table: common.Table) -> Answer:
         """Create a table."""
         request = sdk.CreateTableRequest(table=table, **self._where())
-        return self._succeeds("CreateTable", table.name, request)
+        return self._call("CreateTable", table.name, request)
 
-    def alter(self, table: common.Table, *, drop_columns: bool = False) -> bool:
+    def alter(self, table: common.Table, *, drop_columns: bool = False) -> Answer:
         """Alter a table."""
         request = sdk.AlterTableRequest(table=table, drop_columns=drop_columns, **self._where())
-        return self._succeeds("AlterTable", table.name, request)
+        return self._call("AlterTable", table.name, request)
 
-    def truncate(self, table: str, synced: str, before: datetime, deleted: str | None) -> bool:
+    def truncate(self, table: str, synced: str, before: datetime, deleted: str | None) -> Answer:
         """Delete, or mark as deleted, what was synced before an instant."""
         request = sdk.TruncateRequest(table_name=table, synced_column=synced, **self._where())
         request.utc_delete_before.FromDatetime(before)
         if deleted is not None:
             request.soft.deleted_column = deleted
-        return self._succeeds("Truncate", table, request)
+        return self._call("Truncate", table, request)
 
-    def write(self, table: common.Table, rows: int, **files: Any) -> bool:
+    def write(self, table: common.Table, rows: int, **files: Any) -> Answer:
         """Send the batch files of a table."""
         request = sdk.WriteBatchRequest(table=table, **self._where(), **files)
-        return self._succeeds("WriteBatch", table.name, request, rows)
+        return self._call("WriteBatch", table.name, request, rows)
 
-    def write_history(self, table: common.Table, rows: int, **files: Any) -> bool:
+    def write_history(self, table: common.Table, rows: int, **files: Any) -> Answer:
         """Send the batch files of a table in history mode."""
         request = sdk.WriteHistoryBatchRequest(table=table, **self._where(), **files)
-        return self._succeeds("WriteHistoryBatch", table.name, request, rows)
+        return self._call("WriteHistoryBatch", table.name, request, rows)
 
-    def migrate(self, what: str, table: str, **operation: Any) -> bool:
-        """Migrate a table."""
-        details = sdk.MigrationDetails(schema=self.schema, table=table, **operation)
+    def migrate(self, what: str, details: sdk.MigrationDetails) -> Answer:
+        """Migrate a table of the schema."""
+        details.schema = self.schema
         request = sdk.MigrateRequest(configuration=self.configuration, details=details)
-        return self._succeeds("Migrate", f"{what} {table}", request)
+        return self._call("Migrate", f"{what} {details.table}", request)
 
     def _where(self) -> dict[str, Any]:
         return {"configuration": self.configuration, "schema_name": self.schema}
 
-    def _succeeds(self, method: str, what: str, request: Any, rows: int = 0) -> bool:
-        """Whether a call was carried out; with a warning it was."""
-        return self._call(method, what, request, rows) in ("success", "warning")
-
-    def _call(self, method: str, what: str, request: Any, rows: int = 0) -> str:
+    def _call(self, method: str, what: str, request: Any, rows: int = 0) -> Answer:
         begun = time.perf_counter()
-        answer = getattr(self.stub, method)(request)
-        outcome = answer.WhichOneof("response") or "nothing"
-        detail = getattr(answer, outcome, "")
+        response = getattr(self.stub, method)(request)
+        outcome = response.WhichOneof("response") or "nothing"
+        detail = getattr(response, outcome, "")
+        if detail is False:
+            outcome = "nothing"  # neither a success nor anything else
         message = detail if isinstance(detail, str) else getattr(detail, "message", "")
-        self._tell(f"{method} {what}", rows, time.perf_counter() - begun, outcome, message)
-        return outcome
+        answer = Answer(outcome, message)
+        self._tell(f"{method} {what}", rows, time.perf_counter() - begun, answer)
+        return answer
 
-    def _tell(self, what: str, rows: int, seconds: float, outcome: str, message: str) -> None:
-        self.counts[outcome] = self.counts.get(outcome, 0) + 1
-        self.output.operation(what, rows, seconds, outcome, message)
+    def _tell(self, what: str, rows: int, seconds: float, answer: Answer) -> None:
+        self.counts[answer.outcome] = self.counts.get(answer.outcome, 0) + 1
+        self.output.operation(what, rows, seconds, answer.outcome, answer.message)
 
 
 def open_channel(host: str, port: int) -> grpc.Channel:
@@ -119,5 +147,6 @@ def open_channel(host: str, port: int) -> grpc.Channel:
     options = [
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.max_reconnect_backoff_ms", 500),  # whoever waits for a server waits no longer
     ]
     return grpc.insecure_channel(f"{host}:{port}", options=options)

@@ -10,7 +10,8 @@ from pathlib import Path
 from rich.prompt import Confirm, Prompt
 
 from destination.sdk import common_pb2 as common
-from destination_tester.inputs import CONFIGURATION, InputError
+from destination_tester import documents
+from destination_tester.inputs import CONFIGURATION
 
 Configuration = dict[str, str]
 
@@ -32,13 +33,8 @@ def configuration(directory: Path, form: common.ConfigurationFormResponse) -> Co
 
 
 def _read(path: Path) -> Configuration:
-    try:
-        content = json.loads(path.read_text())
-    except ValueError as error:
-        raise InputError(f"{path} is not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path} is not a map of names to values")
-    return {name: str(value) for name, value in content.items()}
+    content = documents.mapping(documents.read(path), path.name)
+    return {name: documents.text(value) or "" for name, value in content.items()}
 
 
 def ask(fields: Iterable[common.FormField]) -> Configuration:
@@ -77,11 +73,11 @@ def _ask(field: common.FormField) -> str:
             return "true" if Confirm.ask(label) else "false"
         case "dropdown_field":
             choices = list(field.dropdown_field.dropdown_field)
-            return Prompt.ask(label, choices=choices, default=default or choices[0])
+            return Prompt.ask(label, choices=choices, default=default or "".join(choices[:1]))
         case "descriptive_dropdown_fields":
             options = field.descriptive_dropdown_fields.descriptive_dropdown_field
             choices = [option.value for option in options]
-            return Prompt.ask(label, choices=choices, default=default or choices[0])
+            return Prompt.ask(label, choices=choices, default=default or "".join(choices[:1]))
         case "upload_field":
             return _upload(label)
         case _:

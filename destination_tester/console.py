@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -12,12 +12,30 @@ from rich.markup import escape
 from rich.table import Table
 
 from destination.sdk import common_pb2 as common
-from destination_tester.model import Stored
-from destination_tester.verify import Difference
+from destination_tester.stored import Stored
 
 COLOURS = {"success": "green", "warning": "yellow", "task": "red", "unsupported": "yellow"}
 SHOWN_ROWS = 6
 """A row is shown as a column, since tables have more columns than fit side by side."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Something that is not as it must be.
+
+    Args:
+        table: where.
+        key: the row's key; empty where it is about the table itself.
+        column: the column's name; `(call)` where it is about a call's answer.
+        expected: what must be there.
+        found: what is there.
+    """
+
+    table: str
+    key: str
+    column: str
+    expected: str
+    found: str
 
 
 class Output(Protocol):
@@ -66,7 +84,7 @@ class RichOutput:
             return
         table = Table(title=escape(name), title_justify="left", show_header=False)
         for column in described.columns:
-            kind = common.DataType.Name(column.type)
+            kind = type_name(column)
             cells = (escape(_shown(row.get(column.name))) for row in rows[:SHOWN_ROWS])
             key = ", key" if column.primary_key else ""
             table.add_row(escape(column.name), f"[dim]{kind}{key}", *cells)
@@ -109,7 +127,7 @@ class JsonOutput:
     def table(self, name: str, described: common.Table | None, rows: Sequence[Stored]) -> None:
         columns = None
         if described is not None:
-            columns = {c.name: common.DataType.Name(c.type) for c in described.columns}
+            columns = {c.name: type_name(c) for c in described.columns}
         shown = [
             {column: None if value is None else str(value) for column, value in row.items()}
             for row in rows
@@ -127,6 +145,12 @@ class JsonOutput:
 
     def _print(self, **content: Any) -> None:
         print(json.dumps(content), flush=True)
+
+
+def type_name(column: common.Column) -> str:
+    """The name of a column's type, whatever number a connector gives for it."""
+    known = column.type in common.DataType.values()
+    return common.DataType.Name(column.type) if known else f"type {column.type}"
 
 
 def _shown(value: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,10 +15,8 @@ from typing import Any
 
 import pyarrow as pa
 import zstandard
-from cryptography.hazmat.primitives.ciphers import Cipher
-from cryptography.hazmat.primitives.ciphers.algorithms import AES256
-from cryptography.hazmat.primitives.ciphers.modes import CBC
-from cryptography.hazmat.primitives.padding import PKCS7
+from Crypto.Cipher import AES
+from Crypto.Util.Padding import pad
 from pyarrow import parquet
 
 from destination.sdk import common_pb2 as common
@@ -28,6 +27,14 @@ from destination_tester.notation import Cell, Unmodified, to_text
 NULL_STRING = "null-m8yilkvPsNulehxl2G6pmSQ3G3WWdLP"
 UNMODIFIED_STRING = "unmod-NcK9NIjPUutCsz4mjOQQztbnwnE1sY3"
 """The constants of Fivetran's own tester."""
+
+KEY_BYTES = 32
+LONGEST_NAME = 200
+"""Bytes of a file's name, before what is added, that every file system takes."""
+UNSAFE = re.compile(r"[/\\\x00-\x1f]|^\.")
+"""What has a meaning in a path."""
+MAX_DECIMAL_DIGITS = 38
+"""The digits of Parquet's decimals as Fivetran writes them; wider ones are strings."""
 
 Row = Mapping[str, Cell]
 
@@ -93,6 +100,7 @@ class BatchFiles:
         Returns:
             The file's path.
         """
+        name = UNSAFE.sub("_", name).encode()[-LONGEST_NAME:].decode(errors="ignore")
         if self.compression == sdk.ZSTD:
             name, content = f"{name}.zstd", zstandard.compress(content)
         elif self.compression == sdk.GZIP:
@@ -111,10 +119,9 @@ def encrypt(plaintext: bytes) -> tuple[bytes, bytes]:
     Returns:
         The key, and the file: the IV, then the ciphertext.
     """
-    key, iv = os.urandom(32), os.urandom(AES256.block_size // 8)
-    padder, cipher = PKCS7(AES256.block_size).padder(), Cipher(AES256(key), CBC(iv)).encryptor()
-    padded = padder.update(plaintext) + padder.finalize()
-    return key, iv + cipher.update(padded) + cipher.finalize()
+    key, iv = os.urandom(KEY_BYTES), os.urandom(AES.block_size)
+    padded = pad(plaintext, AES.block_size)
+    return key, iv + AES.new(key, AES.MODE_CBC, iv).encrypt(padded)
 
 
 def _text(cell: Cell) -> str:
@@ -143,7 +150,11 @@ def _parquet_column(column: common.Column, cells: list[Cell]) -> pa.Array:
 
 
 def _native_type(column: common.Column) -> pa.DataType | None:
-    decimal = column.params.decimal
-    if column.type == common.DECIMAL and decimal.precision:
-        return pa.decimal128(decimal.precision, decimal.scale)
+    params = column.params.decimal
+    if column.type == common.DECIMAL and _is_native(params):
+        return pa.decimal128(params.precision, params.scale)
     return PARQUET_TYPES.get(column.type)
+
+
+def _is_native(params: common.DecimalParams) -> bool:
+    return params.scale <= params.precision and 0 < params.precision <= MAX_DECIMAL_DIGITS

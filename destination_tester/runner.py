@@ -10,12 +10,12 @@ from typing import Any
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
 from destination_tester.batches import Batch, Writer, apply
-from destination_tester.client import Client
-from destination_tester.console import Output
+from destination_tester.client import Answer, Client
+from destination_tester.console import Difference, Output
 from destination_tester.inputs import Change, Define, Input, Migrate, Truncate
-from destination_tester.migrations import MIGRATIONS
-from destination_tester.model import DELETED, START, SYNCED, Stored, TableModel
-from destination_tester.verify import Difference, Verifier
+from destination_tester.migrations import Alter, Models, plan
+from destination_tester.model import DELETED, START, SYNCED, RefusedError, Stored, TableModel
+from destination_tester.verify import Verifier
 
 TICK = timedelta(milliseconds=1)
 DELAY_SECONDS = 1.0
@@ -70,9 +70,12 @@ class Runner:
         self._clock = clock
         self._output = output
         self._verifier = verifier
-        self.tables: dict[str, TableModel | None] = {}
+        self._tables: dict[str, TableModel | None] = {}
         self._pending: dict[str, Batch] = {}
         self._input = ""
+        self._wrong_answers: list[Difference] = []
+        self.rightly_refused = 0
+        """How many calls were answered with a task as they must be."""
 
     def run(self, played: Input) -> list[Difference]:
         """Play an input.
@@ -80,8 +83,7 @@ class Runner:
         Returns:
             What differs afterwards between the tables and what they must be.
         """
-        self._input = played.name
-        self._output.input(played.name)
+        self._input, self._wrong_answers = played.name, []
         for step in played.steps:
             match step:
                 case Define():
@@ -102,30 +104,62 @@ class Runner:
 
         A table that the inputs so far did not touch is taken as it is.
         """
-        if name not in self.tables:
+        if name not in self._tables:
             described = self.client.describe(name)
             model = TableModel.of(described) if described is not None else None
             if model is not None and self._verifier is not None:
                 self._verifier.seed(model, name)
-            self.tables[name] = model
-        return self.tables[name]
+            self._tables[name] = model
+        return self._tables[name]
 
     def _rows(self, name: str) -> list[Stored]:
         """A table's rows as they were found; those that it must have where nobody looks."""
         model = self.model(name)
         if model is None:
             return []
-        return self._verifier.rows(model, name) if self._verifier else model.rows
+        found = self._verifier.rows(model, name) if self._verifier else None
+        return model.rows if found is None else found
+
+    def _settle(self, name: str, outcome: Callable[[], Models], call: Callable[[], Answer]) -> None:
+        """Make a call, and keep what it must have done if it was carried out.
+
+        Args:
+            name: the table that it is about.
+            outcome: what tables must be after the call; RefusedError if it must be a task.
+            call: makes the call.
+        """
+        try:
+            models, reason = outcome(), None
+        except RefusedError as refused:
+            models, reason = {}, str(refused)
+        answer = call()
+        if answer and reason is None:
+            self._tables |= models
+        elif answer:
+            expected = f"a task, since {reason}"
+            self._wrong_answers.append(Difference(name, "", "(call)", expected, answer.outcome))
+            self._tables.pop(name, None)
+        elif reason is not None and answer.refused:
+            self.rightly_refused += 1
 
     def _define(self, table: common.Table) -> None:
         model = self.model(table.name)
         if model is not None and (START in model.key) != _in_history_mode(table):
             model = self._drop(table.name)
         if model is None:
-            if self.client.create(table):
-                self.tables[table.name] = TableModel.of(table)
-        elif self.client.alter(table):
-            model.alter(table)
+            self._settle(
+                table.name,
+                lambda: {table.name: TableModel.of(table)},
+                lambda: self.client.create(table),
+            )
+            return
+        altered = model.copy()
+
+        def outcome() -> Models:
+            altered.alter(table)
+            return {table.name: altered}
+
+        self._settle(table.name, outcome, lambda: self.client.alter(table))
 
     def _drop(self, name: str) -> TableModel | None:
         """Drop a table that changes its mode, as a re-sync does.
@@ -133,18 +167,23 @@ class Runner:
         Returns:
             What is left of it.
         """
-        if self.client.migrate("drop_table", name, drop=sdk.DropOperation(drop_table=True)):
-            self.tables[name] = None
-        return self.tables[name]
+        drop = sdk.DropOperation(drop_table=True)
+        self._settle(
+            name,
+            lambda: {name: None},
+            lambda: self.client.migrate("drop_table", sdk.MigrationDetails(table=name, drop=drop)),
+        )
+        return self._tables[name]
 
     def _change(self, change: Change) -> None:
         model = self.model(change.table)
         if model is None:
-            self._skipped(change.operation, change.table)
+            self._skipped(f"{change.operation} {change.table}")
             return
         pending = self._pending.get(change.table)
         if pending is not None and not pending.takes(change):
             self._flush(change.table)
+            model = self.model(change.table) or model
         batch = self._pending.setdefault(change.table, Batch(model))
         batch.add(change, self._clock.next())
 
@@ -152,17 +191,34 @@ class Runner:
         self._flush(step.table)
         before = self._clock.next()
         deleted = DELETED if step.soft else None
-        model = self.model(step.table)
-        if self.client.truncate(step.table, SYNCED, before, deleted) and model is not None:
-            model.truncate(SYNCED, before, deleted)
+
+        def outcome() -> Models:
+            model = self.model(step.table)
+            if model is None:
+                return {}
+            truncated = model.copy()
+            truncated.truncate(SYNCED, before, deleted)
+            return {step.table: truncated}
+
+        self._settle(
+            step.table,
+            outcome,
+            lambda: self.client.truncate(step.table, SYNCED, before, deleted),
+        )
 
     def _migrate(self, step: Migrate) -> None:
         self._flush_all()
-        migrate = MIGRATIONS.get(step.operation)
-        if migrate is None:
-            self._skipped(step.operation, str(step.arguments.get("table", "")))
-            return
-        migrate(self, step.arguments)
+        planned = plan(step, self.model)
+
+        def call() -> Answer:
+            if isinstance(planned.call, Alter):
+                return self.client.alter(planned.call.table, drop_columns=planned.call.drop_columns)
+            return self.client.migrate(step.operation, planned.call)
+
+        if planned.outcome is None:
+            call()
+        else:
+            self._settle(planned.table, planned.outcome, call)
 
     def _flush_all(self) -> None:
         for name in list(self._pending):
@@ -182,25 +238,30 @@ class Runner:
             "keys": self._writer.files.keys,
             "file_params": self._writer.files.params,
         }
-        write: Callable[..., bool] = self.client.write
+        write: Callable[..., Answer] = self.client.write
         if batch.history:
             write = self.client.write_history
             files["earliest_start_files"] = written["earliest"]
         count = sum(len(content) for kind, content in rows.items() if kind != "earliest")
-        if write(model.table(name), count, **files):
-            apply(model, rows)
+
+        def outcome() -> Models:
+            changed = model.copy()
+            apply(changed, rows)
+            return {name: changed}
+
+        self._settle(name, outcome, lambda: write(model.table(name), count, **files))
 
     def _verify(self) -> list[Difference]:
         if self._verifier is None:
             return []
         differences = [
             difference
-            for name, model in self.tables.items()
+            for name, model in self._tables.items()
             for difference in self._verifier.compare(name, model, self.client.describe(name))
         ]
+        differences = self._wrong_answers + differences
         self._output.differences(differences)
         return differences
 
-    def _skipped(self, operation: str, table: str) -> None:
-        message = "there is no such table" if operation not in MIGRATIONS else ""
-        self._output.operation(f"{operation} {table}", 0, 0.0, "skipped", message)
+    def _skipped(self, what: str) -> None:
+        self._output.operation(what, 0, 0.0, "skipped", "there is no such table")

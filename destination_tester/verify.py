@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -13,28 +13,18 @@ from typing import Any
 import sqlalchemy as sa
 
 from destination.sdk import common_pb2 as common
+from destination_tester import temporal
+from destination_tester.console import Difference, Output, type_name
+from destination_tester.documents import InputError
 from destination_tester.model import Stored, TableModel, comparable
 
 MISSING = "(missing)"
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Something that is not as it must be.
-
-    Args:
-        table: where.
-        key: the row's key; empty where it is about the table itself.
-        column: the column's name.
-        expected: what must be there.
-        found: what is there.
-    """
-
-    table: str
-    key: str
-    column: str
-    expected: str
-    found: str
+TEMPORALS = (common.NAIVE_DATE, common.NAIVE_DATETIME, common.UTC_DATETIME)
+POSTGRES_SETTINGS = ("datestyle = 'ISO'", "timezone = 'UTC'", "extra_float_digits = 1")
+"""What PostgreSQL's texts depend on."""
+POSTGRES_TEMPORAL = re.compile(
+    r"(?P<year>\d{4,})(?P<day>-\d\d-\d\d)(?: (?P<time>[\d:.]+))?(?:\+00)?(?P<bc> BC)?"
+)
 
 
 class Verifier:
@@ -43,11 +33,20 @@ class Verifier:
     Args:
         url: the database, as SQLAlchemy has it.
         schema: the tables' schema.
+        output: told of tables that it cannot read.
+
+    Raises:
+        InputError: if there is no way to read such a database.
     """
 
-    def __init__(self, url: str, schema: str) -> None:
-        self._engine = sa.create_engine(_with_driver(url))
+    def __init__(self, url: str, schema: str, output: Output) -> None:
+        try:
+            self._engine = sa.create_engine(_with_driver(url))
+        except (sa.exc.ArgumentError, ImportError) as error:
+            raise InputError(f"--verify: {type(error).__name__}: not a database's URL") from error
         self._schema = schema
+        self._output = output
+        self._postgres = self._engine.dialect.name == "postgresql"
 
     def close(self) -> None:
         """Close the connections to the database."""
@@ -55,7 +54,7 @@ class Verifier:
 
     def seed(self, model: TableModel, name: str) -> None:
         """Take the rows that a table has before the first operation on it."""
-        model.rows = self.rows(model, name)
+        model.rows = self.rows(model, name) or []
 
     def compare(
         self, name: str, model: TableModel | None, described: common.Table | None
@@ -74,45 +73,58 @@ class Verifier:
             return [
                 Difference(name, "", "", states[model is not None], states[described is not None])
             ]
-        different = list(self._compare_columns(name, model, described))
-        rows = None if different else self.rows(model, name)
-        return different if rows is None else _compare_rows(name, model, rows)
+        different = list(_compare_columns(name, model, described))
+        if different:
+            return different
+        rows = self.rows(model, name)
+        if rows is None:
+            return []
+        return [*self._compare_key(name, model), *_compare_rows(name, model, rows)]
 
-    def _compare_columns(
-        self, name: str, model: TableModel, described: common.Table
-    ) -> list[Difference]:
-        found = {column.name: _column(column) for column in described.columns}
-        expected = {name: _column(column) for name, column in model.columns.items()}
-        different = [
-            Difference(name, "", column, expected.get(column, MISSING), found.get(column, MISSING))
-            for column in {**expected, **found}
-            if expected.get(column) != found.get(column)
-        ]
+    def _compare_key(self, name: str, model: TableModel) -> list[Difference]:
         with self._engine.connect() as connection:
             constraint = sa.inspect(connection).get_pk_constraint(name, self._schema)
-        key = sorted(constraint["constrained_columns"])
-        if key != sorted(model.key):
-            expected_key, found_key = (", ".join(names) for names in (sorted(model.key), key))
-            different.append(Difference(name, "", "(primary key)", expected_key, found_key))
-        return different
-
-    def rows(self, model: TableModel, name: str) -> list[Stored]:
-        """A table's rows, comparable to the model's; none if there is no such table."""
-        if not sa.inspect(self._engine).has_table(name, self._schema):
+        expected, found = sorted(model.key), sorted(constraint["constrained_columns"])
+        if expected == found:
             return []
+        return [Difference(name, "", "(primary key)", ", ".join(expected), ", ".join(found))]
+
+    def rows(self, model: TableModel, name: str) -> list[Stored] | None:
+        """A table's rows, comparable to the model's.
+
+        Returns:
+            The rows; None if the database has no table of that name, or one of other columns: a
+            connector stores a name under another where the warehouse cannot hold it.
+        """
         with self._engine.connect() as connection:
+            if not sa.inspect(connection).has_table(name, self._schema):
+                self._unread(name, "the database has no table of that very name")
+                return None
             table = sa.Table(name, sa.MetaData(), schema=self._schema, autoload_with=connection)
-            columns = [
-                sa.cast(table.c[each], sa.Text).label(each)
-                if isinstance(table.c[each].type, sa.JSON)
-                else table.c[each]
-                for each in model.columns
-            ]
-            rows = connection.execute(sa.select(*columns)).all()
-        kinds = list(model.columns.values())
+            found = [table.c.get(each) for each in model.columns]
+            columns = [column for column in found if column is not None]
+            if len(columns) < len(found):
+                self._unread(name, "the database has other names for its columns")
+                return None
+            kinds = list(model.columns.values())
+            selected = [self._readable(*pair) for pair in zip(columns, kinds, strict=True)]
+            if self._postgres:
+                for setting in POSTGRES_SETTINGS:
+                    connection.exec_driver_sql(f"SET LOCAL {setting}")
+            rows = connection.execute(sa.select(*selected)).all()
         return [
             {c.name: _found(value, c) for c, value in zip(kinds, row, strict=True)} for row in rows
         ]
+
+    def _unread(self, name: str, message: str) -> None:
+        self._output.operation(f"verify {name}", 0, 0.0, "skipped", message)
+
+    def _readable(self, column: sa.Column[Any], kind: common.Column) -> sa.ColumnElement[Any]:
+        """A column as it is read: as its text where the driver would change or refuse values."""
+        beyond_python = self._postgres and kind.type in TEMPORALS
+        if beyond_python or isinstance(column.type, sa.JSON):
+            return sa.cast(column, sa.Text).label(column.name)
+        return column
 
 
 def _with_driver(url: str) -> sa.URL:
@@ -122,34 +134,68 @@ def _with_driver(url: str) -> sa.URL:
     return parsed
 
 
+def _compare_columns(name: str, model: TableModel, described: common.Table) -> list[Difference]:
+    found = {column.name: _column(column) for column in described.columns}
+    expected = {name: _column(column) for name, column in model.columns.items()}
+    return [
+        Difference(name, "", column, expected.get(column, MISSING), found.get(column, MISSING))
+        for column in {**expected, **found}
+        if expected.get(column) != found.get(column)
+    ]
+
+
 def _column(column: common.Column) -> str:
-    kind = common.DataType.Name(column.type)
     params = column.params.decimal
     digits = f"({params.precision},{params.scale})" if params.precision else ""
-    return f"{kind}{digits}{', key' if column.primary_key else ''}"
+    return f"{type_name(column)}{digits}{', key' if column.primary_key else ''}"
 
 
 def _found(value: Any, column: common.Column) -> Any:  # noqa: PLR0911
-    """A value as it was read, comparable to the model's."""
-    if value is None:
-        return None
-    match column.type:
-        case common.UTC_DATETIME if isinstance(value, datetime):
+    """A value as it was read, comparable to the model's; one of another type as it is."""
+    match column.type, value:
+        case _, None:
+            return None
+        case ((common.NAIVE_DATE | common.NAIVE_DATETIME | common.UTC_DATETIME), str()):
+            return comparable(_temporal(value, column.type))
+        case common.UTC_DATETIME, datetime():
             return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-        case common.FLOAT:
-            return comparable(struct.unpack("f", struct.pack("f", value))[0])
-        case common.BINARY:
+        case common.FLOAT, float():
+            return comparable(_to_32_bits(value))
+        case common.BINARY, (bytes() | bytearray() | memoryview()):
             return bytes(value)
-        case common.BOOLEAN:
+        case common.BOOLEAN, int():
             return bool(value)
-        case common.DECIMAL:
+        case common.DECIMAL, (int() | float()):
             return comparable(Decimal(value))
     return comparable(value)
 
 
+def _to_32_bits(value: float) -> float:
+    try:
+        return float(struct.unpack("f", struct.pack("f", value))[0])
+    except OverflowError:
+        return value
+
+
+def _temporal(text: str, kind: int) -> Any:
+    """A date or date-time from PostgreSQL's ISO notation; the text itself if it is in none."""
+    match = POSTGRES_TEMPORAL.fullmatch(text)
+    if match is None:
+        return text
+    year = 1 - int(match["year"]) if match["bc"] else int(match["year"])
+    written = f"{year:+05}{match['day']}"
+    try:
+        if kind == common.NAIVE_DATE:
+            return temporal.parse_date(written)
+        zone = UTC if kind == common.UTC_DATETIME else None
+        return temporal.parse_datetime(f"{written}T{match['time']}", zone)
+    except temporal.TemporalError:
+        return text
+
+
 def _compare_rows(table: str, model: TableModel, rows: Sequence[Stored]) -> list[Difference]:
     """What differs between rows, matched by their keys; without a key, by all that they hold."""
-    names = model.key or list(model.columns)
+    names = model.identity or list(model.columns)
     expected = _by_key(model.rows, names)
     found = _by_key(rows, names)
     different = []
@@ -177,6 +223,11 @@ def _by_key(rows: Sequence[Stored], names: Sequence[str]) -> dict[str, list[Stor
 
 def _same(expected: Any, found: Any, column: common.Column) -> bool:
     expected = comparable(expected)
-    if column.type == common.JSON and expected is not None and found is not None:
+    if expected == found:
+        return True
+    if column.type != common.JSON or not isinstance(expected, str) or not isinstance(found, str):
+        return False
+    try:
         return bool(json.loads(expected) == json.loads(found))
-    return bool(expected == found)
+    except (ValueError, RecursionError):
+        return False

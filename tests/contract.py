@@ -21,14 +21,16 @@ TYPES = {
     pb.FieldDescriptor.TYPE_FLOAT: "float",
     pb.FieldDescriptor.TYPE_DOUBLE: "double",
 }
+FILES = ("common", "destination_sdk", "connector_sdk")
 OWN_PACKAGE = "fivetran_sdk.v2."
 
 
 def contract(package: str) -> list[str]:
     """A line for each enum, message and service of a package's compiled protos."""
-    common = importlib.import_module(f"{package}.common_pb2").DESCRIPTOR
-    sdk = importlib.import_module(f"{package}.destination_sdk_pb2").DESCRIPTOR
-    return [*_file(common), *_file(sdk)]
+    # A vendor's connector_sdk_pb2 imports common_pb2 as if it stood at the root.
+    sys.modules.setdefault("common_pb2", importlib.import_module(f"{package}.common_pb2"))
+    modules = (importlib.import_module(f"{package}.{name}_pb2") for name in FILES)
+    return [line for module in modules for line in _file(module.DESCRIPTOR)]
 
 
 def _file(file: pb.FileDescriptor) -> list[str]:
@@ -73,7 +75,8 @@ def _type(field: pb.FieldDescriptor) -> str:
 
 def _service(service: pb.ServiceDescriptor) -> str:
     methods = "; ".join(
-        f"{method.name}({method.input_type.name}) -> {method.output_type.name}"
+        f"{method.name}({method.input_type.name}) ->"
+        f"{' stream' if method.server_streaming else ''} {method.output_type.name}"
         for method in service.methods
     )
     return f"service {service.name}: {methods}"

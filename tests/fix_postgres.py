@@ -59,6 +59,17 @@ def schema(session_connection: psycopg.Connection) -> Iterator[str]:
     )
 
 
+def lose_comments(connection: psycopg.Connection, schema: str) -> None:
+    """Remove the comments of a schema and of all in it, as a restore without comments does."""
+    connection.execute(
+        "DELETE FROM pg_catalog.pg_description WHERE (classoid, objoid) IN ("
+        " SELECT 'pg_namespace'::regclass, oid FROM pg_namespace WHERE nspname = %(schema)s UNION ALL"
+        " SELECT 'pg_class'::regclass, c.oid FROM pg_class c"
+        " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE nspname = %(schema)s)",
+        {"schema": schema},
+    )
+
+
 class Database:
     """Looks into the test's schema, as a customer would."""
 
@@ -91,6 +102,14 @@ class Database:
         lock = psycopg.sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE")
         with psycopg.connect(self._uri) as report:
             report.execute(lock.format(psycopg.sql.Identifier(self.schema, table)))
+            yield
+
+    @contextmanager
+    def writing(self, statement: str) -> Iterator[None]:
+        """Another session has executed a statement, in which {schema} is put, and commits later."""
+        schema = psycopg.sql.Identifier(self.schema)
+        with psycopg.connect(self._uri) as writer:
+            writer.execute(psycopg.sql.SQL(statement).format(schema=schema))
             yield
 
 

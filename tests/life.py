@@ -20,6 +20,7 @@ from psycopg import sql
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
 from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
+from destination.warehouse.postgres.session import CAPABILITIES
 from destination_tester.files import BatchFiles, Row
 from destination_tester.model import (
     ACTIVE,
@@ -58,6 +59,11 @@ CONSTANTS: dict[common.DataType, dict[str, Cell]] = {
     common.JSON: {'{"a": "b"}': '{"a": "b"}'},
     common.BOOLEAN: {"true": True, "false": False},
 }
+DEFAULTS = {
+    kind: {text: text if kind == common.STRING else value for text, value in constants.items()}
+    for kind, constants in CONSTANTS.items()
+}
+"""The same as values of new columns: texts stand for themselves."""
 NULLABLE = [kind for kind in CONSTANTS if kind != common.JSON]
 
 
@@ -182,13 +188,8 @@ class Lifetime(RuleBasedStateMachine):
         )
 
     def contents(self, name: str) -> list[tuple[Any, ...]]:
-        stored = self.connection.execute(
-            "SELECT c.relname FROM pg_class c WHERE c.relnamespace = %s::regnamespace"
-            " AND c.relkind = 'r' AND (c.relname = %s OR obj_description(c.oid) LIKE '%%' || %s)",
-            (self.schema, name, name),
-        ).fetchone()
-        assert stored is not None
-        query = sql.SQL("SELECT * FROM {}").format(sql.Identifier(self.schema, stored[0]))
+        stored = CAPABILITIES.naming.stored(name)
+        query = sql.SQL("SELECT * FROM {}").format(sql.Identifier(self.schema, stored))
         cursor = self.connection.cursor()
         cursor.adapters.register_loader("json", psycopg.types.string.TextLoader)
         return cursor.execute(query).fetchall()

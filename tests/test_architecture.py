@@ -15,7 +15,7 @@ MODULES = sorted(
 )
 WHOLE = [
     path
-    for name in ("destination", "destination_tester", "benchmarks", "tests")
+    for name in ("destination", "destination_tester", "local_platform", "benchmarks", "tests")
     for path in sorted((ROOT / name).rglob("*.py"))
     if "sdk" not in path.parts
 ]
@@ -68,6 +68,24 @@ def test_module_says_what_it_is_for_and_is_one_thing(path: Path) -> None:
     source = path.read_text()
     assert ast.get_docstring(ast.parse(source))
     assert len(source.splitlines()) <= LIMIT
+
+
+PLATFORM = sorted((ROOT / "local_platform").rglob("*.py"))
+
+
+def test_local_platform_uses_only_the_tester_and_the_wire() -> None:
+    assert PLATFORM
+    for path in PLATFORM:
+        found = set(imports(path))
+        ours = {name for name in found if name.split(".")[0] == "destination"}
+        assert {name.split(".")[1] for name in ours if "." in name} <= {"sdk"}, path
+        assert not any(name.split(".")[0] in {"benchmarks", "tests"} for name in found), path
+
+
+def test_nothing_uses_the_local_platform() -> None:
+    for package in ("destination", "destination_tester"):
+        for path in (ROOT / package).rglob("*.py"):
+            assert not any(name.split(".")[0] == "local_platform" for name in imports(path)), path
 
 
 def test_tester_shares_only_the_wire_with_the_connector() -> None:

@@ -15,7 +15,7 @@ from psycopg import sql
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
 from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
-from destination.warehouse.naming import stored_name
+from destination.warehouse.postgres.session import CAPABILITIES
 from destination_tester.files import BatchFiles
 from destination_tester.model import TableModel, comparable
 from tests.fix_connector import Client
@@ -36,7 +36,8 @@ def contents(
     connection: psycopg.Connection, schema: str, table: common.Table
 ) -> list[tuple[object, ...]]:
     """The table's rows, JSON as its text."""
-    query = sql.SQL("SELECT * FROM {}").format(sql.Identifier(schema, stored_name(table.name, 63)))
+    stored = CAPABILITIES.naming.stored(table.name)
+    query = sql.SQL("SELECT * FROM {}").format(sql.Identifier(schema, stored))
     cursor = connection.cursor(binary=True)
     cursor.adapters.register_loader("json", psycopg.types.string.TextBinaryLoader)
     return [tuple(map(comparable, row)) for row in cursor.execute(query)]

@@ -90,15 +90,16 @@ def test_form(stub: DestinationConnectorStub) -> None:
     assert [mode.value for mode in modes] == [mode.word for mode in SslMode]
     assert all(mode.description for mode in modes)
     assert fields["sslmode"].default_value == "require"
-    conditional = [
-        field.conditional_fields for field in form.fields if field.HasField("conditional_fields")
-    ]
-    assert {each.condition.string_value for each in conditional} == {"verify-ca", "verify-full"}
-    assert {each.condition.condition_field for each in conditional} == {"sslmode"}
-    for each in conditional:
-        (upload,) = each.fields
-        assert upload.name == "sslrootcert"
-        assert list(upload.upload_field.allowed_file_type) == [".pem", ".crt", ".cer"]
+    upload = fields["sslrootcert"].upload_field
+    assert list(upload.allowed_file_type) == [".pem", ".crt", ".cer"]
+
+
+def test_each_name_is_in_the_form_once(stub: DestinationConnectorStub) -> None:
+    form = stub.ConfigurationForm(common.ConfigurationFormRequest())
+    names = [field.name for field in form.fields]
+    names += [field.name for outer in form.fields for field in outer.conditional_fields.fields]
+    assert len(names) == len(set(names))
+    assert set(names) >= {"host", "port", "database", "user", "password", "sslmode", "sslrootcert"}
 
 
 def fails(stub: DestinationConnectorStub, name: str, **configuration: str) -> str:

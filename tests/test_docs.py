@@ -11,11 +11,11 @@ from destination.batch.decryption import DAMAGED
 from destination.batch.values import HELD_NUL, NOT_BASE64
 from destination.warehouse.postgres.errors import CONNECTION_REMEDIES, WORDING
 
-FURTHER = [DAMAGED, NOT_BASE64, HELD_NUL, "not a", "is NULL, but part of the primary key"]
+FURTHER = [DAMAGED, NOT_BASE64, HELD_NUL, "is not a valid", "is NULL, but part of the primary key"]
 """Messages that are put together elsewhere."""
 ROOT = Path(__file__).parents[1]
 OPERATIONS = " ".join((ROOT / "docs" / "operations.md").read_text().split())
-KINDS = {name for name in vars(errors) if name.endswith("Error")}
+KINDS = {name for name in vars(errors) if name.endswith("Error")} | {"RefusedError"}
 
 
 def messages() -> Iterator[str]:

@@ -28,7 +28,7 @@ from destination_tester.model import (
 )
 from destination_tester.notation import UNMODIFIED
 from tests.fix_connector import column
-from tests.life import BASE, COLUMNS, CONSTANTS, NULLABLE, VALUES, Lifetime, by_repr
+from tests.life import BASE, COLUMNS, CONSTANTS, DEFAULTS, NULLABLE, VALUES, Lifetime, by_repr
 
 
 class Life(Lifetime):
@@ -146,11 +146,11 @@ class Life(Lifetime):
         new = data.draw(st.sampled_from(COLUMNS))
         if new in model.columns:
             return
-        text = data.draw(st.sampled_from(list(CONSTANTS[kind])))
+        text = data.draw(st.sampled_from(list(DEFAULTS[kind])))
         operation = sdk.AddColumnWithDefaultValue(column=new, column_type=kind, default_value=text)
         self.migrate(name, add=sdk.AddOperation(add_column_with_default_value=operation))
         model.add_column(column(new, kind))
-        model.set_column(new, CONSTANTS[kind][text])
+        model.set_column(new, DEFAULTS[kind][text])
 
     @rule(data=st.data())
     def update_column_value(self, data: st.DataObject) -> None:
@@ -223,13 +223,13 @@ class Life(Lifetime):
             kind = data.draw(st.sampled_from(NULLABLE))
             if new in model.columns:
                 return
-            default = data.draw(st.sampled_from(list(CONSTANTS[kind])))
+            default = data.draw(st.sampled_from(list(DEFAULTS[kind])))
             operation = sdk.AddColumnInHistoryMode(
                 column=new, column_type=kind, default_value=default, operation_timestamp=text
             )
             self.migrate(name, add=sdk.AddOperation(add_column_in_history_mode=operation))
             model.add_column(column(new, kind))
-            model.change_from(new, CONSTANTS[kind][default], instant, only_set=False)
+            model.change_from(new, DEFAULTS[kind][default], instant, only_set=False)
         elif names := self.user_columns(model):
             dropped = data.draw(st.sampled_from(names))
             drop = sdk.DropColumnInHistoryMode(column=dropped, operation_timestamp=text)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from destination_tester.demo import SAMPLE
+from tests.sync import sdk
 from tests.test_server import free_port
 
 ROOT = Path(__file__).parents[1]
@@ -50,6 +51,8 @@ def test_readme_commands_do_what_they_say(
     match command:
         case "make test":
             pytest.skip("this is it")
+        case "make sync-demo" if sdk.environment() is None:
+            pytest.skip(f"{sdk.REQUIREMENT} cannot be had")
         case "make serve":
             serve(f"make serve PORT={free_port()}")
         case ".venv/bin/python main.py":
@@ -84,7 +87,13 @@ def test_commands_of_other_pages_are_known(command: str) -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    for page in (*PAGES, "destination_tester/README.md", "docs/overview.md", "docs/setup-guide.md"):
+    for page in (
+        *PAGES,
+        "destination_tester/README.md",
+        "local_platform/README.md",
+        "docs/overview.md",
+        "docs/setup-guide.md",
+    ):
         for link in re.findall(r"\]\(([^)#]+)", (ROOT / page).read_text()):
             if not link.startswith("http"):
                 assert (ROOT / page).parent.joinpath(link).exists(), (page, link)

@@ -100,11 +100,11 @@ def test_view_that_needs_the_key_stays(client: Client, database: Database) -> No
 @pytest.mark.parametrize(
     "change",
     [
-        "COMMENT ON CONSTRAINT t_pkey ON {schema}.t IS 'mine'",
-        "COMMENT ON INDEX {schema}.t_pkey IS 'mine'",
-        "ALTER INDEX {schema}.t_pkey SET (fillfactor = 50)",
-        "CLUSTER {schema}.t USING t_pkey",
-        "ALTER TABLE {schema}.t REPLICA IDENTITY USING INDEX t_pkey",
+        "COMMENT ON CONSTRAINT {key} ON {schema}.t IS 'mine'",
+        "COMMENT ON INDEX {schema}.{key} IS 'mine'",
+        "ALTER INDEX {schema}.{key} SET (fillfactor = 50)",
+        "CLUSTER {schema}.t USING {key}",
+        "ALTER TABLE {schema}.t REPLICA IDENTITY USING INDEX {key}",
         "CREATE TABLE {schema}.u (b text, a int, FOREIGN KEY (b, a) REFERENCES {schema}.t)",
     ],
 )
@@ -112,7 +112,10 @@ def test_key_that_somebody_changed_or_needs_is_left_alone(
     client: Client, database: Database, change: str
 ) -> None:
     assert client.create(TABLE).success
-    database.execute(change)
+    [(name,)] = database.execute(
+        "SELECT conname FROM pg_constraint WHERE conrelid = '{schema}.t'::regclass AND contype = 'p'"
+    )
+    database.execute(change, key=str(name))
     before, old = key(database), number(database)
     assert client.write(TABLE, replace=[ROWS]).success
     assert number(database) == old
@@ -153,6 +156,16 @@ def test_rows_behind_the_last_and_others(
         for rows in present:
             model.replace(rows)
     assert database.rows("t") == sorted(((r["id"], r["text"]) for r in model.rows), key=repr)
+
+
+def test_numbers_that_the_request_calls_texts(client: Client, database: Database) -> None:
+    """The customer made the key a bigint by hand."""
+    table = common.Table(name="t", columns=[column("id", key=True), column("text")])
+    assert client.create(table).success
+    database.execute("ALTER TABLE {schema}.t ALTER id TYPE bigint USING id::bigint")
+    for key, text in (("5", "old"), ("7", "new"), ("5", "newer")):
+        assert client.write(table, replace=[[{"id": key, "text": text}]]).success
+    assert database.rows("t") == [(5, "newer"), (7, "new")]
 
 
 @pytest.mark.parametrize("text", ["b5", "c"])

@@ -1,13 +1,15 @@
-"""DescribeTable, CreateTable, AlterTable and Truncate, on tables that hold data."""
+"""DescribeTable, CreateTable and Truncate, on tables that hold data."""
 
 from datetime import UTC, datetime
 
 import pytest
 
 from destination.sdk import common_pb2 as common
+from destination.sdk import destination_sdk_pb2 as sdk
 from destination_tester.files import Row
 from tests.fix_connector import Client, column
 from tests.fix_postgres import Database
+from tests.migrations import HISTORY, version
 
 ID = column("id", common.INT, key=True)
 SYNCED = column("_fivetran_synced", common.UTC_DATETIME)
@@ -62,6 +64,17 @@ def test_unknown_column_type_is_a_task(client: Client) -> None:
     assert "UNSPECIFIED" in client.create(table(common.Column(name="x"))).task.message
 
 
+@pytest.mark.parametrize("params", [(1001, 0), (4, 5)])
+def test_impossible_decimal_is_a_task_that_names_its_column(
+    client: Client, params: tuple[int, int]
+) -> None:
+    wanted = table(ID, column("price", common.DECIMAL, decimal=params))
+    assert 'column "price": PostgreSQL has no DECIMAL(' in client.create(wanted).task.message
+    assert client.create(table(ID)).success
+    assert 'column "price": PostgreSQL has no DECIMAL(' in client.alter(wanted).task.message
+    assert client.describe("t").table == table(ID)
+
+
 def test_long_names_stay_apart_and_are_described_in_full(
     client: Client, database: Database
 ) -> None:
@@ -114,6 +127,34 @@ def test_values_are_cast_to_hand_made_types(client: Client, database: Database) 
     assert database.execute("SELECT value, document::text FROM {schema}.t") == [("abc", '{"a": 1}')]
 
 
+@pytest.mark.parametrize(
+    ("kind", "text", "made", "stored"),
+    [
+        (common.DOUBLE, "99999999999999.98", "numeric", "99999999999999.98"),
+        (common.DOUBLE, "1e7", "text", "1.0E+7"),
+        (common.FLOAT, "0.1", "double precision", "0.1"),
+        (common.BOOLEAN, "true", "integer", "1"),
+        (common.LONG, "7", "text", "7"),
+        (common.UTC_DATETIME, "2020-01-02T03:04:05Z", "varchar(30)", "2020-01-02T03:04:05Z"),
+        (common.BINARY, "AP8=", "text", "AP8="),
+        (common.STRING, "AP8", "bytea", "\\x00ff"),
+        (common.STRING, "[B@1", "bytea", "\\x5b424031"),
+        (common.STRING, "12", "bigint", "12"),
+    ],
+)
+def test_values_for_hand_made_types_keep_fivetrans_notation_and_digits(
+    client: Client, database: Database, kind: common.DataType, text: str, made: str, stored: str
+) -> None:
+    wanted = table(ID, column("value", kind))
+    assert client.create(wanted).success
+    database.execute(f"ALTER TABLE {{schema}}.t ALTER value TYPE {made} USING NULL")
+    row: Row = {"id": 1, "value": text}
+    for files in ("replace", "update", "replace"):
+        answer = client.write(wanted, **{files: [[row]]})
+        assert answer.success, answer
+        assert database.execute("SELECT value::text FROM {schema}.t") == [(stored,)]
+
+
 @pytest.mark.parametrize("kind", ["varchar(3)", "char(3)", "bit(3)", "varbit(3)", "varchar(3)[]"])
 def test_values_too_long_for_hand_made_types_are_not_cut(
     client: Client, database: Database, kind: str
@@ -128,131 +169,6 @@ def test_values_too_long_for_hand_made_types_are_not_cut(
         refused = client.write(table, **{files: [[{**row, "value": too_long}]]})
         assert "longer than the column allows" in refused.task.message, refused
     assert database.execute("SELECT value::text FROM {schema}.t") == [(fits,)]
-
-
-def test_alter_adds_and_keeps_columns(client: Client, database: Database) -> None:
-    assert client.create(table(ID, column("old"))).success
-    assert client.write(table(ID, column("old")), replace=[[{"id": 1, "old": "x"}]]).success
-    assert client.alter(table(ID, column("new", common.XML))).success
-    assert [c.name for c in client.describe("t").table.columns] == ["id", "old", "new"]
-    assert client.describe("t").table.columns[2].type == common.XML
-    assert client.alter(table(ID, column("new", common.XML)), drop=True).success
-    assert client.describe("t").table == table(ID, column("new", common.XML))
-    assert database.rows("t") == [(1, None)]
-
-
-@pytest.mark.parametrize(
-    ("old", "text", "new", "expected"),
-    [
-        (column("v", common.SHORT), "7", column("v", common.LONG), "7"),
-        (column("v", common.INT), "7", column("v", common.DOUBLE), "7"),
-        (column("v", common.LONG), "7", column("v"), "7"),
-        (column("v"), "7", column("v", common.INT), "7"),
-        (column("v", common.DOUBLE), "1.5", column("v", common.FLOAT), "1.5"),
-        (column("v", common.DECIMAL, decimal=(6, 3)), "1.255", column("v", common.DECIMAL, decimal=(10, 2)), "1.26"),
-        (column("v", common.DECIMAL, decimal=(6, 3)), "1.255", column("v", common.DECIMAL), "1.255"),
-        (column("v", common.BOOLEAN), "true", column("v"), "true"),
-        (column("v", common.BOOLEAN), "true", column("v", common.INT), "1"),
-        (column("v", common.LONG), "2", column("v", common.BOOLEAN), "true"),
-        (column("v", common.NAIVE_DATE), "2020-01-02", column("v", common.NAIVE_DATETIME), "2020-01-02 00:00:00"),
-        (column("v", common.NAIVE_DATETIME), "2020-01-02T03:04", column("v", common.UTC_DATETIME), "2020-01-02 03:04:00+00"),
-        (column("v", common.UTC_DATETIME), "2020-01-02T03:04Z", column("v", common.NAIVE_DATE), "2020-01-02"),
-        (column("v", common.BINARY), "AP8=", column("v"), "AP8="),
-        (column("v"), "AP8=", column("v", common.BINARY), "\\x00ff"),
-        (column("v"), '{"a": 1}', column("v", common.JSON), '{"a": 1}'),
-        (column("v"), "<a/>", column("v", common.XML), "<a/>"),
-        (column("v", common.XML), "<a/>", column("v"), "<a/>"),
-    ],
-)  # fmt: skip
-def test_alter_casts_the_data(
-    client: Client,
-    database: Database,
-    old: common.Column,
-    text: str,
-    new: common.Column,
-    expected: str,
-) -> None:
-    assert client.create(table(ID, old)).success
-    assert client.write(
-        table(ID, old), replace=[[{"id": 1, "v": text}, {"id": 2, "v": None}]]
-    ).success
-    answer = client.alter(table(ID, new))
-    assert answer.success, answer
-    assert client.describe("t").table == table(ID, new)
-    assert database.execute("SELECT v::text FROM {schema}.t ORDER BY id") == [(expected,), (None,)]
-
-
-@pytest.mark.parametrize(
-    ("old", "text", "new"),
-    [
-        (column("v"), "secret-value", column("v", common.INT)),
-        (column("v", common.LONG), "99999999999", column("v", common.INT)),
-        (column("v", common.LONG), "77777777777", column("v", common.NAIVE_DATE)),
-        (column("v"), "secret-value", column("v", common.JSON)),
-    ],
-)
-def test_alter_refuses_a_cast_that_a_value_does_not_survive(
-    client: Client, database: Database, old: common.Column, text: str, new: common.Column
-) -> None:
-    before = table(ID, old)
-    assert client.create(before).success
-    assert client.write(before, replace=[[{"id": 1, "v": text}]]).success
-    answer = client.alter(table(ID, new, column("added")))
-    assert 'column "v"' in answer.task.message
-    assert text not in answer.task.message
-    assert client.describe("t").table == before
-    assert len(database.rows("t")) == 1
-
-
-def test_alter_changes_the_key(client: Client) -> None:
-    before = table(ID, column("other", common.INT))
-    rows: list[Row] = [{"id": 1, "other": 1}, {"id": 2, "other": 2}]
-    assert client.create(before).success
-    assert client.write(before, replace=[rows]).success
-    for keys in (("id", "other"), ("other",), ("id",), ()):
-        wanted = table(
-            column("id", common.INT, key="id" in keys),
-            column("other", common.INT, key="other" in keys),
-        )
-        answer = client.alter(wanted)
-        assert answer.success, answer
-        assert client.describe("t").table == wanted
-        assert client.write(wanted, replace=[[] if keys == () else rows]).success
-
-
-def test_column_that_leaves_the_key_is_nullable(client: Client, database: Database) -> None:
-    assert client.create(table(ID, column("b", common.INT, key=True))).success
-    after = table(ID, column("b", common.INT))
-    assert client.alter(after).success
-    assert client.write(after, replace=[[{"id": 1, "b": None}]]).success
-    assert database.rows("t") == [(1, None)]
-
-
-@pytest.mark.parametrize("values", [(5, 5), (5, None)], ids=["duplicates", "nulls"])
-def test_alter_refuses_a_key_that_rows_do_not_have(
-    client: Client, values: tuple[int | None, int | None]
-) -> None:
-    before = table(ID, column("other", common.INT))
-    rows: list[Row] = [{"id": i, "other": value} for i, value in enumerate(values)]
-    assert client.create(before).success
-    assert client.write(before, replace=[rows]).success
-    answer = client.alter(table(column("id", common.INT), column("other", common.INT, key=True)))
-    assert '"other"' in answer.task.message
-    assert client.describe("t").table == before
-
-
-def test_view_that_blocks_a_change_is_named(client: Client, database: Database) -> None:
-    before = table(ID, column("v", common.INT))
-    assert client.create(before).success
-    database.execute("CREATE VIEW {schema}.report AS SELECT v FROM {schema}.t")
-    assert "report" in client.alter(table(ID, column("v", common.LONG))).task.message
-    assert "report" in client.alter(table(ID), drop=True).task.message
-    assert client.describe("t").table == before
-    assert "view" in client.create(table(ID, name="report")).task.message
-
-
-def test_altering_a_missing_table_is_a_task(client: Client) -> None:
-    assert "does not exist" in client.alter(table(ID)).task.message
 
 
 def instant(seconds: int, microseconds: int = 0) -> datetime:
@@ -295,6 +211,42 @@ def test_truncate_before_1970(client: Client, database: Database) -> None:
     assert len(database.rows("t")) == 1
     assert client.truncate("t", -2208988800, 1).success
     assert database.rows("t") == []
+
+
+def test_truncate_that_does_not_say_before_when_is_a_task(
+    client: Client, database: Database
+) -> None:
+    wanted = table(ID, SYNCED)
+    rows: list[Row] = [{"id": 1, "_fivetran_synced": "1900-01-01T00:00:00Z"}]
+    assert client.create(wanted).success
+    assert client.write(wanted, replace=[rows]).success
+    request = sdk.TruncateRequest(
+        schema_name=client.schema, table_name="t", synced_column="_fivetran_synced"
+    )
+    assert "before which instant" in client.stub.Truncate(request).task.message
+    assert len(database.rows("t")) == 1
+
+
+@pytest.mark.parametrize("flagged", [False, True], ids=["without", "with the deleted column"])
+def test_soft_truncate_of_a_table_in_history_mode(
+    client: Client, database: Database, *, flagged: bool
+) -> None:
+    """It closes the active versions that were synced before; where it has the flag, it sets that."""
+    columns = [*HISTORY.columns, *([DELETED] if flagged else [])]
+    wanted = common.Table(name="t", columns=columns)
+    early, late = datetime(2020, 1, 1, tzinfo=UTC), datetime(2020, 1, 2, tzinfo=UTC)
+    versions: list[Row] = [
+        {**version(number, "2019-01-01T00:00:00Z"), "_fivetran_synced": synced}
+        for number, synced in ((1, early), (2, late))
+    ]
+    assert client.create(wanted).success
+    assert client.write_history(wanted, replace=[versions]).success
+    answer = client.truncate("t", int(late.timestamp()), soft="_fivetran_deleted")
+    assert answer.success, answer
+    shown = "SELECT id, _fivetran_active, _fivetran_end::text FROM {schema}.t ORDER BY id"
+    open_end = "9999-12-31 23:59:59.999+00"
+    closed = (1, True, open_end) if flagged else (1, False, "2020-01-01 23:59:59.999+00")
+    assert database.execute(shown) == [closed, (2, True, open_end)]
 
 
 def test_truncating_a_missing_table_is_success_and_a_missing_column_a_task(client: Client) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
-from destination_tester.files import Row
+from destination_tester.files import NULL_STRING, UNMODIFIED_STRING, Row
 from destination_tester.notation import Value
 from tests.fix_connector import Client, column
 from tests.fix_postgres import Database
@@ -40,7 +40,7 @@ TEXTS: list[tuple[common.DataType, tuple[int, int] | None, dict[str, str]]] = [
     (
         common.NAIVE_DATE,
         None,
-        {"2007-12-03": "2007-12-03", "0001-01-01": "0001-01-01", "9999-12-31": "9999-12-31", "+10000-01-01": "10000-01-01", "0000-01-01": "0001-01-01 BC", "-0005-02-28": "0006-02-28 BC", "2000-02-29": "2000-02-29"},
+        {"2007-12-03": "2007-12-03", "0001-01-01": "0001-01-01", "9999-12-31": "9999-12-31", "+10000-01-01": "10000-01-01", "0000-01-01": "0001-01-01 BC", "-0005-02-28": "0006-02-28 BC", "-4713-11-24": "4714-11-24 BC", "+5874897-12-31": "5874897-12-31", "2000-02-29": "2000-02-29"},
     ),
     (
         common.NAIVE_TIME,
@@ -50,7 +50,7 @@ TEXTS: list[tuple[common.DataType, tuple[int, int] | None, dict[str, str]]] = [
     (
         common.NAIVE_DATETIME,
         None,
-        {"2007-12-03T10:15:30": "2007-12-03 10:15:30", "2007-12-03T10:15": "2007-12-03 10:15:00", "2007-12-03T10:15:30.123456789": "2007-12-03 10:15:30.123456", "0001-01-01T00:00:00": "0001-01-01 00:00:00", "9999-12-31T23:59:59.999999999": "9999-12-31 23:59:59.999999"},
+        {"2007-12-03T10:15:30Z": "2007-12-03 10:15:30", "2007-12-03T10:15:30.5+02:00": "2007-12-03 10:15:30.5", "-4713-11-24T00:00:00": "4714-11-24 00:00:00 BC", "2007-12-03T10:15:30": "2007-12-03 10:15:30", "2007-12-03T10:15": "2007-12-03 10:15:00", "2007-12-03T10:15:30.123456789": "2007-12-03 10:15:30.123456", "0001-01-01T00:00:00": "0001-01-01 00:00:00", "9999-12-31T23:59:59.999999999": "9999-12-31 23:59:59.999999"},
     ),
     (
         common.UTC_DATETIME,
@@ -63,6 +63,7 @@ TEXTS: list[tuple[common.DataType, tuple[int, int] | None, dict[str, str]]] = [
             "9999-12-31T23:59:59.999Z": "9999-12-31 23:59:59.999+00",
             "0001-01-01T00:00:00Z": "0001-01-01 00:00:00+00",
             "+10000-01-01T00:00:00Z": "10000-01-01 00:00:00+00",
+            "+294247-01-10T04:00:54.775807Z": "294247-01-10 04:00:54.775807+00",
             "-0005-01-01T00:00:00Z": "0006-01-01 00:00:00+00 BC",
         },
     ),
@@ -122,7 +123,13 @@ def test_text_arrives_as_its_type(
         (common.NAIVE_TIME, "24:00"),
         (common.NAIVE_DATETIME, "yesterday"),
         (common.UTC_DATETIME, "+300000-01-01T00:00:00Z"),
+        (common.UTC_DATETIME, "+294247-01-10T04:00:54.775808Z"),
+        (common.UTC_DATETIME, "-290290-01-01T00:00:00Z"),
+        (common.UTC_DATETIME, "-4713-11-24T00:00:00+01:00"),
+        (common.NAIVE_DATETIME, "-4713-11-23T23:59:59"),
         (common.NAIVE_DATE, "-9999-01-01"),
+        (common.NAIVE_DATE, "-4713-11-23"),
+        (common.NAIVE_DATE, "+5874898-01-01"),
         (common.JSON, "{"),
     ],
 )
@@ -146,6 +153,20 @@ def test_text_not_of_its_type_is_a_task_that_says_where(
     if len(text) > 2:
         assert text not in answer.task.message
     assert database.rows("typed") == []
+
+
+@pytest.mark.parametrize("kind", [k for k, _, _ in TEXTS], ids=common.DataType.Name)
+def test_null_and_unmodified_in_quotes(
+    client: Client, database: Database, kind: common.DataType
+) -> None:
+    table = common.Table(name="typed", columns=[column("id", key=True), column("value", kind)])
+    assert client.create(table).success
+    null = client.files.write_bytes("null", f'id,value\na,"{NULL_STRING}"\n'.encode())
+    assert client.send(table, replace_files=[null]).success
+    assert database.rows("typed") == [("a", None)]
+    kept = client.files.write_bytes("kept", f'id,value\na,"{UNMODIFIED_STRING}"\n'.encode())
+    assert client.send(table, update_files=[kept]).success
+    assert database.rows("typed") == [("a", None)]
 
 
 def test_parquet_native_values_arrive_exactly(client: Client, database: Database) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from destination.sdk import common_pb2, destination_sdk_pb2
+from destination.sdk import common_pb2, connector_sdk_pb2, destination_sdk_pb2
 from tests.contract import contract
 from tests.fix_postgres import Database
 
@@ -21,8 +21,8 @@ def stated() -> set[str]:
 
 
 def test_package_is_the_one_on_the_wire() -> None:
-    for file in (common_pb2.DESCRIPTOR, destination_sdk_pb2.DESCRIPTOR):
-        assert file.package == "fivetran_sdk.v2"
+    for module in (common_pb2, destination_sdk_pb2, connector_sdk_pb2):
+        assert module.DESCRIPTOR.package == "fivetran_sdk.v2"
 
 
 def test_compiled_protos_are_the_stated_contract() -> None:

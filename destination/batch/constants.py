@@ -11,9 +11,11 @@ import pyarrow as pa
 from destination.batch.decoding import Decoder
 from destination.batch.values import Notices
 from destination.errors import BatchFileError, RequestError
-from destination.schema import Column
+from destination.schema import Column, DataType
 
 NULL_TEXTS = frozenset({"", "NULL"})
+VERBATIM = frozenset({DataType.STRING, DataType.XML})
+"""The types of which every text is a value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +35,31 @@ class Constant:
 
     Args:
         column: whose type it has.
-        text: the value in CSV notation; `NULL` and the empty string are NULL.
+        text: the value in CSV notation.
+        name: what it is for, for messages.
+        nulls: the texts that stand for NULL.
     """
 
     column: Column
     text: str
+    name: str
+    nulls: frozenset[str] = NULL_TEXTS
 
-    @property
-    def name(self) -> str:
-        """What the value is for, for messages."""
-        return f'value of column "{self.column.name}"'
+    @classmethod
+    def value(cls, column: Column, text: str) -> Constant:
+        """A value that a column takes."""
+        return cls(column, text, f'value of column "{column.name}"')
+
+    @classmethod
+    def default(cls, column: Column, text: str) -> Constant:
+        """A new column's value in the rows that are there; of texts as it stands, never NULL."""
+        nulls = frozenset[str]() if column.type in VERBATIM else NULL_TEXTS
+        return cls(column, text, f'default value of column "{column.name}"', nulls)
+
+    @classmethod
+    def instant(cls, column: Column, text: str) -> Constant:
+        """When a migration takes place."""
+        return cls(column, text, "operation timestamp", frozenset())
 
     @property
     def size(self) -> int:
@@ -56,11 +73,11 @@ class Constant:
         Raises:
             RequestError: if it is not of the column's type.
         """
-        value = None if self.text in NULL_TEXTS else self.text
+        value = None if self.text in self.nulls else self.text
         decoder = Decoder([self.column], "", Notices())
         texts = pa.array([value], pa.string())
         try:
             batch = decoder.decode([texts], [decoder.from_texts], 1)
         except BatchFileError as error:
-            raise RequestError(f"the {self.name} is {error.reason}") from error
+            raise RequestError(f"the {self.name} {error.reason}") from error
         yield ConstantReader(decoder.columns, batch)

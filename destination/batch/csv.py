@@ -17,18 +17,17 @@ import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
 from destination.ahead import ahead, handing_over
+from destination.batch.decimals import fit_precision
 from destination.batch.decoding import Converter, Decoder
 from destination.batch.decompression import DecompressingReader
-from destination.batch.values import overflowed
+from destination.batch.values import count_byte, overflowed
 from destination.errors import BatchFileError
-from destination.memory import Reservation
+from destination.memory import FORMS, Part, Reservation
 from destination.rows import MAX_DECIMAL_DIGITS, arrow_type
 from destination.schema import TEXT_TYPES, Column
 
 BLOCK_BYTES = 2 << 20
 """Smaller blocks cost more calls, larger ones the processor's cache."""
-FORMS = 4
-"""How often a record is in memory at most: as CSV, as Arrow, as COPY data, and in the driver."""
 QUOTE = pa.scalar(ord('"'), pa.uint8())
 BYTE_ORDER_MARK = codecs.BOM_UTF8
 """Arrow takes one away from the front of whatever it reads."""
@@ -59,12 +58,12 @@ class Header:
         return cls(rows[0], len(block) if end < 0 else end + 1)
 
 
-def read_blocks(stream: DecompressingReader, reservation: Reservation) -> Iterator[bytes]:
+def read_blocks(stream: DecompressingReader, memory: Part) -> Iterator[bytes]:
     """Cut a stream into blocks that end where a record ends, whatever its values hold.
 
     Args:
         stream: the decompressed file behind its header.
-        reservation: the memory of this file; grows with a record larger than a block.
+        memory: of the blocks in all their forms; grows with a record larger than a block.
     """
     rest, quoted, size = b"", False, BLOCK_BYTES
     while piece := stream.read(size):
@@ -77,7 +76,7 @@ def read_blocks(stream: DecompressingReader, reservation: Reservation) -> Iterat
         else:
             rest, quoted = rest + piece, ends_quoted(piece, quoted=quoted)
         size = max(BLOCK_BYTES, len(rest))
-        reservation.require(FORMS * (len(rest) + size))
+        memory.require(FORMS * (len(rest) + size))
     if quoted:
         raise BatchFileError("ends inside a quoted value: it is damaged or truncated")
     ready = [rest] if rest else []
@@ -99,9 +98,13 @@ def read_rows(
     Raises:
         BatchFileError: naming the row and column that cannot be read.
     """
-    reader = BlockReader(header.names, decoder)
-    with closing(ahead(read_blocks(stream, reservation), "inflater", len)) as blocks:
-        yield from map(reader.read, blocks)
+    reader, decoded = BlockReader(header.names, decoder), reservation.part()
+    with closing(ahead(read_blocks(stream, reservation.part()), "inflater", len)) as blocks:
+        for block in blocks:
+            batch = reader.read(block)
+            decoded.require(FORMS * max(0, batch.nbytes - len(block)))
+            del block
+            yield from handing_over([batch])
 
 
 def last_record_end(piece: bytes, *, quoted: bool = False) -> int:
@@ -126,9 +129,7 @@ def last_record_end(piece: bytes, *, quoted: bool = False) -> int:
 
 def ends_quoted(piece: bytes, *, quoted: bool = False) -> bool:
     """Whether a piece ends inside of quotes, by whether it begins there."""
-    characters = pa.Array.from_buffers(pa.uint8(), len(piece), [None, pa.py_buffer(piece)])
-    quotes: int = pc.equal(characters, QUOTE).true_count
-    return (quotes % 2 == 1) != quoted
+    return (count_byte(pa.py_buffer(piece), QUOTE) % 2 == 1) != quoted
 
 
 class TypedColumns:
@@ -153,9 +154,9 @@ class TypedColumns:
             first_row: the number in the file of their first row.
 
         Raises:
-            pa.ArrowInvalid: if a float overflowed.
+            pa.ArrowInvalid: if a number does not fit its type, which Arrow does not check.
         """
-        if any(pa.types.is_floating(array.type) and overflowed(array) for array in arrays):
+        if not all(map(_fits, arrays)):
             raise pa.ArrowInvalid("number out of range")
         return self._decoder.decode(arrays, self._converters, first_row)
 
@@ -196,7 +197,7 @@ class BlockReader:
         return self._decoder.partial is not None or MISREAD_BY_TYPED_READER in block
 
     def _read_typed(self, block: bytes) -> pa.RecordBatch | None:
-        """The block's rows, or None where Arrow's reader refuses a value or a float overflows."""
+        """The block's rows, or None where a value cannot be read straight into its type."""
         try:
             return self._typed.decode(self._parse(block, self._typed.options), self._first_row)
         except pa.ArrowInvalid:
@@ -260,7 +261,7 @@ def _convert_options(decoder: Decoder, types: Iterable[pa.DataType]) -> arrow_cs
         include_columns=names,
         null_values=[decoder.null_string],
         strings_can_be_null=True,
-        quoted_strings_can_be_null=False,
+        quoted_strings_can_be_null=bool(decoder.null_string),
         true_values=["true"],
         false_values=["false"],
     )
@@ -282,6 +283,12 @@ def _is_read_directly(column: Column) -> bool:
     if pa.types.is_decimal(kind):
         return bool(kind.precision + kind.scale <= MAX_DECIMAL_DIGITS)
     return column.type in TEXT_TYPES or kind not in (pa.string(), pa.binary())
+
+
+def _fits(array: pa.Array) -> bool:
+    if pa.types.is_decimal(array.type):
+        return fit_precision(array)
+    return not (pa.types.is_floating(array.type) and overflowed(array))
 
 
 def _require_utf8(values: pa.Array, _: Column) -> pa.Array:

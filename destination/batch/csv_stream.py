@@ -20,6 +20,7 @@ from destination.batch.csv import (
 )
 from destination.batch.decoding import Decoder
 from destination.batch.decompression import DecompressingReader
+from destination.memory import FORMS, Reservation
 
 BLOCKS_AHEAD = 4
 """How many are read before their rows are asked for."""
@@ -34,7 +35,7 @@ def is_open_for(header: Header, decoder: Decoder) -> bool:
 
 
 def read_stream(
-    stream: DecompressingReader, header: Header, decoder: Decoder
+    stream: DecompressingReader, header: Header, decoder: Decoder, reservation: Reservation
 ) -> Iterator[pa.RecordBatch]:
     """The rows of a file, until something comes that is not read exactly this way.
 
@@ -42,12 +43,13 @@ def read_stream(
         stream: the decompressed file behind its header.
         header: the names of its columns.
         decoder: knows which of them are wanted.
+        reservation: the memory of this file.
 
     Raises:
         pa.ArrowInvalid: what was yielded until then is right, except perhaps the file's last row. The
             message may quote a value: do not show it.
     """
-    typed, first_row = TypedColumns(decoder), 1
+    typed, decoded, first_row = TypedColumns(decoder), reservation.part(), 1
     with closing(_Feed(stream)) as feed:
         reader = arrow_csv.open_csv(
             pa.PythonFile(feed, mode="r"),
@@ -60,6 +62,7 @@ def read_stream(
         for batch in reader:
             feed.go_on()
             if batch.num_rows:
+                decoded.require(FORMS * batch.nbytes)
                 last = batch.column(header.names[-1])[-1]
                 yield typed.decode(batch.columns, first_row)
                 first_row += batch.num_rows

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from destination.batch.refusals import REFUSALS, RefusedError, misfit
 from destination.batch.values import Notices, from_texts
 from destination.errors import BatchFileError
 from destination.rows import MODIFIED, arrow_type
 from destination.schema import Column
 
 Converter = Callable[[pa.Array, Column], pa.Array]
-"""Turns an array into the column's Arrow type; raises pa.ArrowInvalid for what is not of it."""
+"""Turns an array into the column's Arrow type; raises one of `REFUSALS` for what is not of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +96,8 @@ class Decoder:
         """The array with nulls for unmodified values, and one byte a row that tells them from NULL."""
         if self.partial is None:
             return array, None
-        if array.type != pa.string() or not self.partial.unmodified_string:
-            return array, pa.repeat(pa.scalar(b"\1"), len(array))
-        unmodified = pc.fill_null(pc.equal(array, self.partial.unmodified_string), False)
-        if not pc.any(unmodified).as_py():
+        unmodified = equals_text(array, self.partial.unmodified_string)
+        if unmodified is None:
             return array, pa.repeat(pa.scalar(b"\1"), len(array))
         if column.primary_key:
             raise _error(
@@ -108,33 +107,43 @@ class Decoder:
         return pc.if_else(unmodified, None, array), flags
 
 
+def equals_text(array: pa.Array, text: str) -> pa.Array | None:
+    """Which values of an array of strings or binaries are a text; None where none is."""
+    if not text or array.type not in (pa.string(), pa.binary()):
+        return None
+    equal = pc.fill_null(pc.equal(array, pa.scalar(text.encode()).cast(array.type)), False)
+    return equal if pc.any(equal).as_py() else None
+
+
 def _convert(array: pa.Array, column: Column, converter: Converter, first_row: int) -> pa.Array:
     try:
         return converter(array, column)
-    except pa.ArrowInvalid as error:
-        row = first_row + _first_refused(array, column, converter)
-        reason = f"not a {column.type.value} value, or too large for the column"
-        raise BatchFileError(reason, row=row, column=column.name) from error
+    except REFUSALS as error:
+        index, reason = _first_refused(array, column, converter)
+        raise BatchFileError(reason, row=first_row + index, column=column.name) from error
 
 
-def _first_refused(array: pa.Array, column: Column, converter: Converter) -> int:
-    """The index of the first value that a converter refuses, found by halving."""
+def _first_refused(array: pa.Array, column: Column, converter: Converter) -> tuple[int, str]:
+    """The index of the first value that a converter refuses, found by halving, and why."""
     start, size = 0, len(array)
     while size > 1:
         half = size // 2
-        if _refuses(array.slice(start, half), column, converter):
+        if _refusal(array.slice(start, half), column, converter):
             size = half
         else:
             start, size = start + half, size - half
-    return start
+    return start, _refusal(array.slice(start, 1), column, converter) or misfit(column)
 
 
-def _refuses(array: pa.Array, column: Column, converter: Converter) -> bool:
+def _refusal(array: pa.Array, column: Column, converter: Converter) -> str | None:
+    """Why a converter refuses an array, None if it does not."""
     try:
         converter(array, column)
-    except pa.ArrowInvalid:
-        return True
-    return False
+    except RefusedError as error:
+        return str(error)
+    except REFUSALS:
+        return misfit(column)
+    return None
 
 
 def _error(reason: str, where: pa.Array, column: Column, first_row: int) -> BatchFileError:

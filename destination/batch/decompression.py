@@ -12,7 +12,9 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
+from destination.batch.zstd_frames import FrameReader
 from destination.errors import BatchFileError
+from destination.memory import Part
 
 
 class Compression(Enum):
@@ -29,18 +31,21 @@ class DecompressingReader:
     Args:
         compressed: the compressed stream; closed together with this one.
         compression: how it is compressed; with OFF the bytes pass as they are.
+        memory: of what decompressing takes beside the bytes that are read.
     """
 
-    def __init__(self, compressed: BinaryIO | io.RawIOBase, compression: Compression) -> None:
+    def __init__(
+        self, compressed: BinaryIO | io.RawIOBase, compression: Compression, memory: Part
+    ) -> None:
         self._source = compressed
+        self._memory = memory
         self._peeked = b""
-        self._stream = (
-            compressed
-            if compression is Compression.OFF
-            else pa.CompressedInputStream(
-                pa.PythonFile(compressed, mode="r"), compression.value.lower()
-            )
-        )
+        self._stream = compressed
+        if compression is not Compression.OFF:
+            framed = compression is Compression.ZSTD
+            source = FrameReader(compressed, memory) if framed else compressed
+            file = pa.PythonFile(source, mode="r")
+            self._stream = pa.CompressedInputStream(file, compression.value.lower())
 
     def peek(self, size: int) -> bytes:
         """The bytes that `read` will answer next."""
@@ -68,6 +73,8 @@ class DecompressingReader:
 
     def close(self) -> None:
         self._source.close()
+        self._stream = self._source
+        self._memory.require(0)
 
     def _read_once(self, size: int) -> bytes:
         try:

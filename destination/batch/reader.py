@@ -97,7 +97,11 @@ class BatchFile:
             CapacityError: if a part of the file that must be in memory at once does not fit there.
         """
         notices = Notices()
-        with self._naming_itself(), self.budget.reserve() as reservation, self._content() as stream:
+        with (
+            self._naming_itself(),
+            self.budget.reserve() as reservation,
+            self._content(reservation) as stream,
+        ):
             columns, batches = self._rows(stream, reservation, notices)
             with (
                 closing(batches),
@@ -113,9 +117,9 @@ class BatchFile:
         """The columns that the rows hold, and the rows."""
         first = stream.peek(csv.BLOCK_BYTES)
         if first.startswith(parquet.MAGIC):
-            file = parquet.read_whole(stream, reservation)
-            decoder = self._decoder(file.schema_arrow.names, notices)
-            return decoder.columns, parquet.ParquetReader(file, decoder).rows()
+            file = parquet.File.read(stream, reservation.part())
+            decoder = self._decoder(file.names, notices)
+            return decoder.columns, parquet.read_rows(file, decoder, reservation)
         header = csv.Header.parse(first)
         decoder = self._decoder(header.names, notices)
         stream.read(header.size)
@@ -132,14 +136,15 @@ class BatchFile:
         """The rows of CSV by Arrow's stream; where that ends early, block by block from there."""
         rows = 0
         try:
-            for batch in csv_stream.read_stream(stream, header, decoder):
+            for batch in csv_stream.read_stream(stream, header, decoder, reservation):
                 rows += batch.num_rows
                 yield batch
         except pa.ArrowInvalid:
             decoder.notices.clear()
         else:
             return
-        with self._content() as again:
+        stream.close()
+        with self._content(reservation) as again:
             again.read(header.size)
             yield from _behind(rows, csv.read_rows(again, header, decoder, reservation))
 
@@ -172,11 +177,13 @@ class BatchFile:
             raise BatchFileError(f"its header has the columns {_quoted(twice)} more than once")
 
     @contextmanager
-    def _content(self) -> Iterator[DecompressingReader]:
+    def _content(self, reservation: Reservation) -> Iterator[DecompressingReader]:
         with (
             self._file() as file,
             closing(self._decrypted(file)) as plain,
-            closing(DecompressingReader(plain, self.params.compression)) as stream,
+            closing(
+                DecompressingReader(plain, self.params.compression, reservation.part())
+            ) as stream,
         ):
             yield stream
 

@@ -10,60 +10,120 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from destination.batch.refusals import RefusedError
+from destination.rows import EARLIEST_DAY, LATEST_DAY
+
 DATE = r"(?P<year>[+-]?\d{4,9})-(?P<month>\d\d)-(?P<day>\d\d)"
 TIME = r"(?P<hour>\d\d):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:\.(?P<fraction>\d{1,9}))?)?"
 ZONE = r"(?P<zone>Z|[+-]\d\d:?\d\d)?"
+DATE_TIME = f"^{DATE}(?:[T ]{TIME}{ZONE})?$"
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
+LATEST_INSTANT_DAY = (2**63 - 1) // DAY
 DAYS_BEFORE_EPOCH = 719_468
 """From 0000-03-01, where the year of the calendar arithmetic begins, to 1970-01-01."""
+TOO_EARLY = "lies before 4714-11-24 BC, the first day that is supported"
+OUTSIDE = "lies before 4714-11-24 BC or after +294247-01-10T04:00:54.775807Z"
+TOO_LATE_A_DAY = "lies after 5874897-12-31, the last day that is supported"
+TOO_LATE_AN_INSTANT = (
+    "lies after +294247-01-10T04:00:54.775807Z, the last instant that is supported"
+)
 
 
 def parse_dates(texts: pa.Array) -> pa.Array:
     """ISO dates as `date32`.
 
     Raises:
-        pa.ArrowInvalid: if a text is no date, or one that 32 bits of days cannot hold.
+        RefusedError: if a text is no date, or not between the first and the last day.
     """
-    return pc.cast(_days(_match(texts, f"^{DATE}$")), pa.int32()).view(pa.date32())
+    days = _days(_match(texts, f"^{DATE}$"))
+    _require_days(days, LATEST_DAY, TOO_LATE_A_DAY)
+    return pc.cast(days, pa.int32()).view(pa.date32())
 
 
 def parse_times(texts: pa.Array) -> pa.Array:
     """ISO times of day as `time64[us]`.
 
     Raises:
-        pa.ArrowInvalid: if a text is no time of day.
+        RefusedError: if a text is no time of day.
     """
     return _microseconds(_match(texts, f"^{TIME}$")).view(pa.time64("us"))
 
 
 def parse_naive_datetimes(texts: pa.Array) -> pa.Array:
-    """ISO date-times without a zone as `timestamp[us]`.
+    """ISO date-times as `timestamp[us]`; a zone is dropped, and the local time kept.
 
     Raises:
-        pa.ArrowInvalid: if a text is no date-time, or one that 64 bits of microseconds cannot hold.
+        RefusedError: if a text is no date-time, or not between the first and the last instant.
     """
-    return _instants(_match(texts, f"^{DATE}(?:[T ]{TIME})?$")).view(pa.timestamp("us"))
+    return _instants(_match(texts, DATE_TIME)).view(pa.timestamp("us"))
 
 
 def parse_utc_datetimes(texts: pa.Array) -> pa.Array:
     """ISO instants as `timestamp[us, UTC]`; one without a zone is taken as UTC.
 
     Raises:
-        pa.ArrowInvalid: if a text is no instant, or one that 64 bits of microseconds cannot hold.
+        RefusedError: if a text is no instant, or not between the first and the last.
     """
-    parts = _match(texts, f"^{DATE}(?:[T ]{TIME}{ZONE})?$")
-    instants = pc.subtract_checked(_instants(parts), _offset(pc.struct_field(parts, "zone")))
-    return instants.view(pa.timestamp("us", "UTC"))
+    parts = _match(texts, DATE_TIME)
+    offset = _offset(pc.struct_field(parts, "zone"))
+    return _instants(parts, offset).view(pa.timestamp("us", "UTC"))
+
+
+def require_supported_dates(dates: pa.Array) -> pa.Array:
+    """The dates of a `date32` array.
+
+    Raises:
+        RefusedError: if one is not between the first and the last day.
+    """
+    _require_days(dates.view(pa.int32()), LATEST_DAY, TOO_LATE_A_DAY)
+    return dates
+
+
+def require_supported_instants(instants: pa.Array) -> pa.Array:
+    """The instants of a `timestamp[us]` array.
+
+    Raises:
+        RefusedError: if one lies before the first day.
+    """
+    _require(pc.greater_equal(instants.view(pa.int64()), EARLIEST_DAY * DAY), TOO_EARLY)
+    return instants
+
+
+def require_times_of_day(times: pa.Array) -> pa.Array:
+    """The times of a `time64[us]` array.
+
+    Raises:
+        RefusedError: if one is not within a day.
+    """
+    _require_between(times.view(pa.int64()), 0, DAY - 1)
+    return times
+
+
+def to_microseconds(values: pa.Array) -> pa.Array:
+    """Dates, or timestamps of a coarser unit, as `timestamp[us]`.
+
+    Raises:
+        RefusedError: if one is more than 64 bits of microseconds hold.
+    """
+    try:
+        return pc.cast(values, pa.timestamp("us"))
+    except pa.ArrowInvalid as error:
+        raise RefusedError(OUTSIDE) from error
+
+
+def cut_to_microseconds(nanoseconds: pa.Array) -> pa.Array:
+    """Microseconds of 64-bit nanoseconds, the digits beyond cut as they are cut from texts."""
+    return _floor_divide(nanoseconds.view(pa.int64()), 1000)
 
 
 def _match(texts: pa.Array, pattern: str) -> pa.StructArray:
     parts = pc.extract_regex(texts, pattern=pattern)
     if parts.null_count != texts.null_count:
-        raise pa.ArrowInvalid("not in ISO notation")
+        raise RefusedError("is not in ISO notation")
     return parts
 
 
@@ -110,8 +170,16 @@ def _microseconds(parts: pa.StructArray) -> pa.Array:
     )
 
 
-def _instants(parts: pa.StructArray) -> pa.Array:
-    return pc.add_checked(pc.multiply_checked(_days(parts), DAY), _microseconds(parts))
+def _instants(parts: pa.StructArray, offset: pa.Array | int = 0) -> pa.Array:
+    """Microseconds since 1970-01-01T00:00, `offset` of them earlier."""
+    days = _days(parts)
+    _require_days(days, LATEST_INSTANT_DAY, TOO_LATE_AN_INSTANT)
+    time = pc.subtract(_microseconds(parts), offset)
+    try:
+        instants = pc.add_checked(pc.multiply_checked(days, DAY), time)
+    except pa.ArrowInvalid as error:
+        raise RefusedError(TOO_LATE_AN_INSTANT) from error
+    return require_supported_instants(instants)
 
 
 def _offset(zone: pa.Array) -> pa.Array:
@@ -125,8 +193,18 @@ def _offset(zone: pa.Array) -> pa.Array:
 
 def _require_between(values: pa.Array, low: int, high: int | pa.Array) -> None:
     inside = pc.and_(pc.greater_equal(values, low), pc.less_equal(values, high))
-    if pc.all(inside).as_py() is False:
-        raise pa.ArrowInvalid("no such date or time")
+    _require(inside, "is no date or time that there is")
+
+
+def _require_days(days: pa.Array, latest: int, too_late: str) -> None:
+    _require(pc.greater_equal(days, EARLIEST_DAY), TOO_EARLY)
+    _require(pc.less_equal(days, latest), too_late)
+
+
+def _require(holds: pa.Array, reason: str) -> None:
+    """Raise RefusedError unless a condition holds for every value that is not null."""
+    if pc.all(holds).as_py() is False:
+        raise RefusedError(reason)
 
 
 def _floor_divide(values: pa.Array, divisor: int) -> pa.Array:

@@ -20,11 +20,11 @@ from destination.cancellation import Cancellation
 from destination.errors import RequestError
 from destination.progress import Progress
 from destination.schema import Column, Table
-from destination.warehouse.naming import stored_name
+from destination.warehouse.ddl import Conversion
+from destination.warehouse.naming import Naming
+from destination.warehouse.stored import StoredColumn, StoredTable, TableName
 
 Result = TypeVar("Result")
-
-SHOWN_CHARACTERS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,114 +32,14 @@ class Capabilities:
     """What differs between warehouses and can be said as data.
 
     Args:
-        name_bytes: how many bytes of UTF-8 a name may have.
+        naming: how it stores names.
         reserved_schemas: schemas that are the warehouse's own.
         reserved_schema_prefix: how further such schemas begin.
     """
 
-    name_bytes: int
+    naming: Naming
     reserved_schemas: frozenset[str]
     reserved_schema_prefix: str
-
-
-@dataclass(frozen=True, slots=True)
-class TableName:
-    """A table as the request names it."""
-
-    schema: str
-    table: str
-
-    def __str__(self) -> str:
-        return f'table "{_abbreviated(self.schema)}"."{_abbreviated(self.table)}"'
-
-
-def _abbreviated(name: str) -> str:
-    """A name as messages show it, which must stay short whatever a request holds."""
-    return name if len(name) <= SHOWN_CHARACTERS else f"{name[:SHOWN_CHARACTERS]}…"
-
-
-@dataclass(frozen=True, slots=True)
-class StoredColumn:
-    """A column as the warehouse stores it.
-
-    Args:
-        column: as Fivetran sees it, under its full name.
-        name: its name in the warehouse.
-        type_name: its type there, with parameters.
-    """
-
-    column: Column
-    name: str
-    type_name: str
-
-
-@dataclass(frozen=True, slots=True)
-class StoredTable:
-    """A table as the warehouse stores it.
-
-    Args:
-        name: as the request names it.
-        clause: the table for SQLAlchemy statements, under its stored names.
-        columns: its columns, in the order they have in the warehouse.
-        key_constraint: the name of its primary key; None if it has none.
-        plain_key: the key's definition in the warehouse's words, if its index can be dropped and
-            built anew without a trace; None otherwise.
-        standalone: whether a row may be deleted and inserted anew without anybody noticing: no
-            trigger, foreign key, rule or policy is about the table.
-        policies: the row-level security policies that hide rows from us; None if none may.
-    """
-
-    name: TableName
-    clause: sa.Table
-    columns: tuple[StoredColumn, ...]
-    key_constraint: str | None
-    plain_key: str | None
-    standalone: bool
-    policies: tuple[str, ...] | None = None
-
-    @property
-    def table(self) -> Table:
-        """The table as Fivetran sees it."""
-        return Table(self.name.table, tuple(stored.column for stored in self.columns))
-
-    @property
-    def key(self) -> frozenset[str]:
-        """The full names of the primary key's columns."""
-        return frozenset(column.name for column in self.table.key)
-
-    def find(self, name: str) -> StoredColumn | None:
-        """The column of that full name; None if the table has none."""
-        return next((stored for stored in self.columns if stored.column.name == name), None)
-
-    def get(self, name: str) -> StoredColumn:
-        """The column of that full name.
-
-        Raises:
-            RequestError: if the table has none.
-        """
-        stored = self.find(name)
-        if stored is None:
-            raise RequestError(f'{self.name} has no column "{name}": re-sync the table')
-        return stored
-
-    def require_every_row(self) -> None:
-        """Check that no row is hidden from us.
-
-        Raises:
-            RequestError: if a policy may hide rows: they would be neither updated nor deleted.
-        """
-        if self.policies is None:
-            return
-        policies = ", ".join(f'"{policy}"' for policy in self.policies) or "that allows nothing"
-        raise RequestError(
-            f"{self.name} has row-level security that holds for its owner too (policy {policies}): "
-            f"run ALTER TABLE … NO FORCE ROW LEVEL SECURITY as its owner, or give Fivetran's user "
-            f"BYPASSRLS"
-        )
-
-    def __getitem__(self, name: str) -> sa.Column[Any]:
-        """The column of that full name, for SQLAlchemy statements."""
-        return self.clause.c[self.get(name).name]
 
 
 class Session(ABC):
@@ -176,7 +76,7 @@ class Session(ABC):
 
     def name(self, name: str) -> quoted_name:
         """The name under which the warehouse stores a schema, table or column, to be quoted."""
-        return quoted_name(stored_name(name, self.capabilities.name_bytes), quote=True)
+        return quoted_name(self.capabilities.naming.stored(name), quote=True)
 
     def schema(self, name: str) -> quoted_name:
         """The name under which the warehouse stores a customer's schema.
@@ -223,6 +123,14 @@ class Session(ABC):
         """Read a table's description from the catalog; None if the table or its schema is missing."""
 
     @abstractmethod
+    def require_free_name(self, name: TableName) -> None:
+        """Check that a table may be given a name that no table has.
+
+        Raises:
+            RequestError: if something else in the warehouse has it.
+        """
+
+    @abstractmethod
     def create_schema(self, schema: str) -> None:
         """Create a schema if it is missing; safe when several sessions do so at once."""
 
@@ -233,6 +141,10 @@ class Session(ABC):
     @abstractmethod
     def lock(self, name: TableName) -> None:
         """Wait until no other session of this project changes the table; until the session's end."""
+
+    @abstractmethod
+    def keep_writers_out(self, table: sa.Table) -> None:
+        """Let nobody else write to a table until the session's end."""
 
     @abstractmethod
     def type_name(self, column: Column) -> str:
@@ -247,12 +159,27 @@ class Session(ABC):
         """Whether the warehouse's type alone does not tell the column's Fivetran type."""
 
     @abstractmethod
+    def mark(self, table: sa.Table, names: Sequence[str]) -> None:
+        """Mark columns, by their stored names, as made by this project: `StoredColumn.made_here`.
+
+        The mark outlives comments and dumps, and holds for the column's present name alone.
+        """
+
+    @abstractmethod
     def storage(self, table: Table) -> dict[str, Any]:
         """How a new table is to be stored: arguments of the warehouse's SQLAlchemy dialect."""
 
     @abstractmethod
     def cast(self, value: sa.ColumnElement[Any], source: str, target: str) -> sa.ColumnElement[Any]:
         """A value of one of the warehouse's types as another, by Fivetran's notation of texts."""
+
+    @abstractmethod
+    def conversion(self, value: sa.Column[Any], old: StoredColumn, new: Column) -> Conversion:
+        """A stored column's value as one of another type; a DECIMAL keeps all its digits."""
+
+    @abstractmethod
+    def fraction_digits(self, number: sa.ColumnElement[Any]) -> sa.ColumnElement[int]:
+        """How many digits a number has behind the point, without zeros at the end."""
 
     @abstractmethod
     def has_written(self, table: sa.Table) -> Callable[[Session], bool]:
@@ -291,6 +218,14 @@ class Session(ABC):
     @abstractmethod
     def unless_duplicate(self, work: Callable[[], Result | None]) -> Result | None:
         """Do work, or nothing at all where a row's key would be there twice or it answers None."""
+
+    @abstractmethod
+    def refusal(self, statement: sa.Executable) -> str | None:
+        """Execute a statement; where a value is refused, undo it.
+
+        Returns:
+            Why the value is refused, without the value; None if none is.
+        """
 
     @abstractmethod
     def key_built_last(

@@ -2,25 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.schema import ExecutableDDLElement
+from sqlalchemy.sql import operators
 from sqlalchemy.sql.compiler import DDLCompiler
+from sqlalchemy.sql.operators import OperatorType
 
 
 class NamedType(sa.types.UserDefinedType[Any]):
-    """A warehouse type by its name there, with its parameters: `numeric(10,2)`."""
+    """A warehouse type by its name there.
+
+    Args:
+        name: the name with its parameters: `numeric(10,2)`.
+        collation: the collation of a column of this type, quoted; None for the type's own.
+        equality: the operator by which a key of this type compares; None for `=`.
+    """
 
     cache_ok = True
 
-    def __init__(self, name: str) -> None:
+    def __init__(
+        self, name: str, collation: str | None = None, equality: str | None = None
+    ) -> None:
         self.name = name
+        self.collation = collation
+        self.equality = equality
 
     def get_col_spec(self, **_: Any) -> str:
-        return self.name
+        return f"{self.name} COLLATE {self.collation}" if self.collation else self.name
+
+    class Comparator(sa.types.UserDefinedType.Comparator[Any]):
+        """Compares as the key's index does."""
+
+        def operate(self, op: OperatorType, *other: Any, **kwargs: Any) -> sa.ColumnElement[Any]:
+            equality = cast("NamedType", self.type).equality
+            if op is operators.eq and equality is not None:
+                op = operators.custom_op(equality, is_comparison=True, return_type=sa.Boolean())
+            return super().operate(op, *other, **kwargs)
+
+    comparator_factory = Comparator
 
 
 class AlterTable(ExecutableDDLElement):
@@ -55,6 +79,19 @@ class AlterColumnType(AlterTable):
     using: sa.ColumnElement[Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """What a column's value becomes when the column's type changes.
+
+    Args:
+        value: the new value; NULL where the old one does not survive.
+        total: whether every value survives.
+    """
+
+    value: sa.ColumnElement[Any]
+    total: bool
+
+
 @dataclass(eq=False)
 class DropNotNull(AlterTable):
     """ALTER TABLE … ALTER COLUMN … DROP NOT NULL"""
@@ -65,9 +102,10 @@ class DropNotNull(AlterTable):
 
 @dataclass(eq=False)
 class AddPrimaryKey(AlterTable):
-    """ALTER TABLE … ADD PRIMARY KEY (…), under a name of the warehouse's own choice."""
+    """ALTER TABLE … ADD CONSTRAINT … PRIMARY KEY (…)"""
 
     table: sa.Table
+    name: str
     columns: tuple[str, ...]
 
 
@@ -96,6 +134,11 @@ class RenameColumn(AlterTable):
     name: str
 
 
+def _quote(compiler: DDLCompiler) -> Callable[[str], str]:
+    """Quotes names, also those that SQLAlchemy does not know to be reserved in a newer version."""
+    return compiler.preparer.quote_identifier
+
+
 def _alter(table: sa.Table, compiler: DDLCompiler) -> str:
     return f"ALTER TABLE {compiler.preparer.format_table(table)}"
 
@@ -108,13 +151,13 @@ def _add_column(element: AddColumn, compiler: DDLCompiler, **_: Any) -> str:
 
 @compiles(DropColumn)
 def _drop_column(element: DropColumn, compiler: DDLCompiler, **_: Any) -> str:
-    column = compiler.preparer.quote(element.column)
+    column = _quote(compiler)(element.column)
     return f"{_alter(element.table, compiler)} DROP COLUMN {column}"
 
 
 @compiles(AlterColumnType)
 def _alter_column_type(element: AlterColumnType, compiler: DDLCompiler, **_: Any) -> str:
-    column = compiler.preparer.quote(element.column)
+    column = _quote(compiler)(element.column)
     using = compiler.sql_compiler.process(element.using, include_table=False, literal_binds=True)
     alter = f"{_alter(element.table, compiler)} ALTER COLUMN {column}"
     return f"{alter} TYPE {element.type_name} USING {using}"
@@ -122,29 +165,30 @@ def _alter_column_type(element: AlterColumnType, compiler: DDLCompiler, **_: Any
 
 @compiles(DropNotNull)
 def _drop_not_null(element: DropNotNull, compiler: DDLCompiler, **_: Any) -> str:
-    column = compiler.preparer.quote(element.column)
+    column = _quote(compiler)(element.column)
     return f"{_alter(element.table, compiler)} ALTER COLUMN {column} DROP NOT NULL"
 
 
 @compiles(AddPrimaryKey)
 def _add_primary_key(element: AddPrimaryKey, compiler: DDLCompiler, **_: Any) -> str:
-    columns = ", ".join(compiler.preparer.quote(column) for column in element.columns)
-    return f"{_alter(element.table, compiler)} ADD PRIMARY KEY ({columns})"
+    columns = ", ".join(map(_quote(compiler), element.columns))
+    add = f"{_alter(element.table, compiler)} ADD CONSTRAINT {_quote(compiler)(element.name)}"
+    return f"{add} PRIMARY KEY ({columns})"
 
 
 @compiles(DropConstraint)
 def _drop_constraint(element: DropConstraint, compiler: DDLCompiler, **_: Any) -> str:
-    name = compiler.preparer.quote(element.name)
+    name = _quote(compiler)(element.name)
     return f"{_alter(element.table, compiler)} DROP CONSTRAINT {name}"
 
 
 @compiles(RenameTable)
 def _rename_table(element: RenameTable, compiler: DDLCompiler, **_: Any) -> str:
-    return f"{_alter(element.table, compiler)} RENAME TO {compiler.preparer.quote(element.name)}"
+    return f"{_alter(element.table, compiler)} RENAME TO {_quote(compiler)(element.name)}"
 
 
 @compiles(RenameColumn)
 def _rename_column(element: RenameColumn, compiler: DDLCompiler, **_: Any) -> str:
-    quote = compiler.preparer.quote
+    quote = _quote(compiler)
     names = f"{quote(element.column)} TO {quote(element.name)}"
     return f"{_alter(element.table, compiler)} RENAME COLUMN {names}"

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,8 +17,9 @@ import sqlalchemy as sa
 from destination.errors import RequestError
 from destination.rows import RowSource
 from destination.schema import ACTIVE, END, START, Table
-from destination.warehouse.base import Session, StoredTable, TableName
-from destination.warehouse.loading import key_of, replace
+from destination.warehouse.base import Session
+from destination.warehouse.loading import key_of, merge_rows, replace
+from destination.warehouse.naming import Alias
 from destination.warehouse.staging import (
     Changes,
     Staged,
@@ -29,11 +31,15 @@ from destination.warehouse.staging import (
     stage,
     stage_partial,
 )
+from destination.warehouse.stored import StoredTable, TableName
+from destination.warehouse.tables import closed, require_distinct_columns
 
-CLOSING_UNIT = sa.literal(timedelta(milliseconds=1), sa.Interval())
-"""A version ends this long before the next one starts."""
 OPEN_END = datetime(9999, 12, 31, 23, 59, 59, 999000, UTC)
 """The end of an active version."""
+OPEN: Values = {END: sa.literal(OPEN_END, sa.DateTime(timezone=True)), ACTIVE: sa.true()}
+"""What holds of a version that does not say how long it holds: no earlier one tells."""
+
+FOLLOWING = "following"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +78,17 @@ def write_history_batch(
         BatchFileError: if a file cannot be read.
     """
     name = TableName(schema, table.name)
-    target = session.lock_table(name)
+    require_distinct_columns(session, name, table)
+    target = session.lock_table(name).as_called_by(table)
     key = key_of(target, table)
     require_history_mode(target)
     record = record_key(key)
+    close = partial(_close_overtaken, session, target, record)
+    replaced = {} if batch.earliest_start else {"then": close}
     return HistoryLoaded(
         started=_start_over(session, target, record, batch.earliest_start),
-        replaced=replace(session, target, key, batch.replace),
-        updated=_update(session, target, table, key, batch.update),
+        replaced=replace(session, target, key, batch.replace, **replaced),
+        updated=_update(session, target, table, key, batch),
         deleted=_delete(session, target, record, batch.delete),
     )
 
@@ -90,21 +99,18 @@ def record_key(key: Sequence[str]) -> tuple[str, ...]:
 
 
 def require_history_mode(target: StoredTable) -> None:
-    """Check that a table keeps versions.
+    """Check that a table keeps versions, and that something tells its records apart.
 
     Raises:
-        RequestError: if it does not.
+        RequestError: if not.
     """
     if START not in target.key or target.find(END) is None or target.find(ACTIVE) is None:
         raise RequestError(f"{target.name} is not in history mode: re-sync the table")
-
-
-def closed(target: StoredTable, start: sa.ColumnElement[Any]) -> dict[str, Any]:
-    """What closes a version before another one starts."""
-    return {
-        target.get(ACTIVE).name: sa.false(),
-        target.get(END).name: start - CLOSING_UNIT,
-    }
+    if target.key == {START}:
+        raise RequestError(
+            f'{target.name} has no column in its primary key but "{START}", so its records cannot be '
+            f"told apart: re-sync the table"
+        )
 
 
 def _start_over(
@@ -117,7 +123,7 @@ def _start_over(
         keys = [staged.values[name].label(f"k{i}") for i, name in enumerate(record)]
         start = sa.func.min(staged.values[START]).label("start")
         grouping = [staged.values[name] for name in record]
-        earliest = sa.select(*keys, start).group_by(*grouping).subquery("earliest")
+        earliest = sa.select(*keys, start).group_by(*grouping).subquery(Alias.EARLIEST)
         same = same_key(
             target, record, {name: earliest.c[f"k{i}"] for i, name in enumerate(record)}
         )
@@ -131,6 +137,36 @@ def _start_over(
     return count
 
 
+def _close_overtaken(
+    session: Session, target: StoredTable, record: Sequence[str], staged: Staged | None
+) -> None:
+    """Close the versions before a record's latest that still reach the next one.
+
+    Args:
+        session: the transaction.
+        target: the table.
+        record: the full names of the record key's columns.
+        staged: rows of the records to look at; None for all records.
+    """
+    each = target.clause.alias(Alias.FOLLOWED)
+    keys = [each.c[target.get(name).name] for name in record]
+    start = each.c[target.get(START).name]
+    following = sa.func.lead(start).over(partition_by=keys, order_by=start)
+    versions = sa.select(*keys, start, following.label(FOLLOWING))
+    if staged is not None:
+        analyze(session, staged)
+        same = [key == staged.values[name] for key, name in zip(keys, record, strict=True)]
+        versions = versions.where(
+            sa.exists(sa.select(sa.literal(1)).select_from(staged.clause).where(*same))
+        )
+    found = versions.subquery(Alias.OVERTAKEN)
+    after = found.c[FOLLOWING]
+    itself = [target[name] == found.c[target.get(name).name] for name in (*record, START)]
+    reaching = sa.or_(target[ACTIVE], target[END] >= after)
+    closing = sa.update(target.clause).values(closed(target, after))
+    session.execute(closing.where(*itself, after.is_not(None), reaching))
+
+
 def _is_any(
     session: Session,
     target: StoredTable,
@@ -139,7 +175,9 @@ def _is_any(
 ) -> bool:
     """Whether any version fulfils conditions on the key; found by the key's index alone."""
     version = sa.select(sa.literal(1)).select_from(target.clause).where(*conditions).limit(1)
-    found = sa.select(sa.literal(1)).select_from(each.join(version.lateral("version"), sa.true()))
+    found = sa.select(sa.literal(1)).select_from(
+        each.join(version.lateral(Alias.VERSION), sa.true())
+    )
     return bool(session.scalar(sa.select(sa.exists(found))))
 
 
@@ -148,12 +186,12 @@ def _update(
     target: StoredTable,
     table: Table,
     key: Sequence[str],
-    sources: Sequence[RowSource],
+    batch: HistoryBatch,
 ) -> int:
     """Insert partial versions, completed from those that precede them."""
-    if not sources:
+    if not batch.update:
         return 0
-    staged = stage_partial(session, target, table, sources)
+    staged = stage_partial(session, target, table, batch.update)
     analyze(session, staged)
     changes = folded(session, staged, key)
     record = record_key(key)
@@ -161,20 +199,29 @@ def _update(
     complete = _completed_in_chains if chained else _completed
     rows = complete(target, changes, staged, record)
     names = [column.name for column in staged.columns]
-    stored_key = [target.get(name).name for name in key]
     insert = sa.insert(target.clause).from_select(names, rows)
-    if session.unless_duplicate(lambda: session.execute(insert)) is None:
-        session.execute(session.upsert(target.clause, rows, names, stored_key))
+    new = target.mergeable and session.unless_duplicate(lambda: session.execute(insert)) is not None
+    if not new:
+        merge_rows(session, target, key, rows, names)
+    if not batch.earliest_start or _leaves_ends_open(session, staged):
+        _close_overtaken(session, target, record, staged)
     return staged.count
+
+
+def _leaves_ends_open(session: Session, staged: Staged) -> bool:
+    """Whether partial versions do not say how long they hold."""
+    told = sa.and_(*[staged.modified.get(name, sa.false()) for name in OPEN])
+    untold = sa.select(sa.literal(1)).select_from(staged.clause).where(sa.not_(told))
+    return bool(session.scalar(sa.select(sa.exists(untold))))
 
 
 def _preceding(target: StoredTable, record: Sequence[str], changes: Changes) -> sa.FromClause:
     """Of each partial version, the one in the table that precedes it in time; found by the key."""
-    preceding = target.clause.alias("preceding")
+    preceding = target.clause.alias(Alias.PRECEDING)
     start = preceding.c[target.get(START).name]
     same = [preceding.c[target.get(name).name] == changes.values[name] for name in record]
     earlier = sa.select(preceding).where(*same, start < changes.values[START])
-    return earlier.order_by(start.desc()).limit(1).lateral("base")
+    return earlier.order_by(start.desc()).limit(1).lateral(Alias.BASE)
 
 
 def _completed(
@@ -185,7 +232,7 @@ def _completed(
     values = [
         sa.case(
             (changes.modified[column.column.name], changes.values[column.column.name]),
-            else_=base.c[column.name],
+            else_=OPEN.get(column.column.name, base.c[column.name]),
         )
         for column in staged.columns
     ]
@@ -212,7 +259,7 @@ def _completed_in_chains(
             *[base.c[column.name].label(f"b{i}") for i, column in enumerate(staged.columns)],
         )
         .select_from(changes.source.join(base, sa.true()))
-        .subquery("versions")
+        .subquery(Alias.VERSIONS)
     )
     keys = [f"v{names.index(name)}" for name in record]
 
@@ -228,9 +275,9 @@ def _completed_in_chains(
         versions,
         sa.func.row_number().over(**in_time(versions)).label("position"),
         sa.case((begins, 1), else_=0).label("begins"),
-    ).subquery("numbered")
+    ).subquery(Alias.NUMBERED)
     chain = sa.func.sum(numbered.c.begins).over(**in_time(numbered)).label("chain")
-    chains = sa.select(numbered, chain).subquery("chains")
+    chains = sa.select(numbered, chain).subquery(Alias.CHAINS)
     in_chain = in_time(chains, "chain")
     traced = sa.select(
         chains,
@@ -244,15 +291,17 @@ def _completed_in_chains(
             sa.func.first_value(chains.c[f"b{i}"]).over(**in_chain).label(f"f{i}")
             for i in range(len(names))
         ],
-    ).subquery("traced")
+    ).subquery(Alias.TRACED)
     values = [
-        sa.case(
+        sa.case((traced.c[f"m{i}"], traced.c[f"v{i}"]), else_=OPEN[name])
+        if name in OPEN
+        else sa.case(
             (traced.c[f"p{i}"].is_(None), traced.c[f"f{i}"]),
             else_=sa.func.nth_value(traced.c[f"v{i}"], sa.cast(traced.c[f"p{i}"], sa.Integer)).over(
                 **in_time(traced)
             ),
         )
-        for i in range(len(names))
+        for i, name in enumerate(names)
     ]
     return sa.select(*values)
 
@@ -263,16 +312,25 @@ def _delete(
     """Close the active versions of records at the ends that the files give.
 
     The first row of a record closes it; a further one finds no active version.
+
+    Raises:
+        RequestError: if a file gives none.
     """
     count = 0
     for staged in stage(session, target, sources):
         analyze(session, staged)
+        endless = sa.select(sa.func.count()).where(staged.values[END].is_(None))
+        if rows := session.scalar(endless.select_from(staged.clause)):
+            raise RequestError(
+                f'{target.name}: {rows} rows of delete files have no value in column "{END}", so it '
+                f"is not known when their records end"
+            )
         ends: Values = {name: staged.values[name] for name in (*record, END)}
         if has_duplicates(session, staged, record):
             labels = {name: f"e{i}" for i, name in enumerate(ends)}
             columns = [value.label(labels[name]) for name, value in ends.items()]
             keys = [ends[name] for name in record]
-            rows = session.last_rows(columns, keys, -staged.ordinal).subquery("ends")
+            rows = session.last_rows(columns, keys, -staged.ordinal).subquery(Alias.ENDS)
             ends = {name: rows.c[label] for name, label in labels.items()}
         same = same_key(target, record, ends)
         ending = {target.get(ACTIVE).name: sa.false(), target.get(END).name: ends[END]}

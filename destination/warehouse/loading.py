@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from destination.errors import RequestError
 from destination.rows import BegunSource, RowSource
 from destination.schema import DataType, Table
-from destination.warehouse.base import Session, StoredTable, TableName
+from destination.warehouse.base import Session
+from destination.warehouse.naming import Alias
 from destination.warehouse.staging import (
     Staged,
     analyze,
     folded,
+    is_repeated,
     same_key,
     stage,
     stage_partial,
     stored_columns,
 )
+from destination.warehouse.stored import StoredTable, TableName
+from destination.warehouse.tables import is_empty, require_distinct_columns
 
 LARGE_BYTES = 1 << 20
 """From how many bytes of batch files on it pays to look for a faster way."""
 FEW = 8
 """A batch of less than one in so many of a table's bytes is a small one."""
 SERIAL_TYPES = frozenset({DataType.SHORT, DataType.INT, DataType.LONG})
+
+Then = Callable[[Staged | None], None]
+"""What is to be done after rows were written: with those that were staged, or with the whole table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +68,8 @@ def write_batch(session: Session, schema: str, table: Table, batch: Batch) -> Lo
         BatchFileError: if a file cannot be read.
     """
     name = TableName(schema, table.name)
-    target = session.lock_table(name)
+    require_distinct_columns(session, name, table)
+    target = session.lock_table(name).as_called_by(table)
     key = key_of(target, table)
     if not key and (batch.update or batch.delete):
         raise RequestError(
@@ -78,19 +88,35 @@ def key_of(target: StoredTable, table: Table) -> tuple[str, ...]:
     Raises:
         RequestError: if they do not.
     """
-    key = tuple(column.name for column in table.key)
-    if target.key != set(key):
+    key, stored = table.key_names, set(target.table.with_implied_key().key_names)
+    if stored != set(key):
         raise RequestError(
-            f"{target.name} has the primary key ({', '.join(sorted(target.key))}), but the request "
+            f"{target.name} has the primary key ({', '.join(sorted(stored))}), but the request "
             f"says ({', '.join(sorted(key))}): re-sync the table"
         )
     return key
 
 
+def _nothing(_staged: Staged | None) -> None:
+    """Do nothing more with rows that were written."""
+
+
 def replace(
-    session: Session, target: StoredTable, key: Sequence[str], sources: Sequence[RowSource]
+    session: Session,
+    target: StoredTable,
+    key: Sequence[str],
+    sources: Sequence[RowSource],
+    then: Then = _nothing,
 ) -> int:
     """Upsert files; straight into the table as long as they seem to hold no row that is there.
+
+    Args:
+        session: the transaction.
+        target: the table.
+        key: the full names of its key's columns.
+        sources: the files.
+        then: what to do with the rows that were staged; with None after all went straight into the
+            table, which had been empty.
 
     Returns:
         How many rows they held.
@@ -104,19 +130,14 @@ def replace(
     with BegunSource(sources[0]) as first:
         files = [first, *sources[1:]]
         if empty or (large and _follows(session, target, key, first)):
-            copy = partial(_copy_straight, session, target, files)
+            copy = partial(_copy_straight, session, target, key, files)
             if empty and large:
                 copy = partial(session.key_built_last, target, copy)
             copied = session.unless_duplicate(copy)
             if copied is not None:
+                then(None)
                 return copied
-        return _merge(session, target, key, files)
-
-
-def is_empty(session: Session, target: StoredTable) -> bool:
-    """Whether a table has no rows."""
-    row = sa.select(sa.literal(1)).select_from(target.clause)
-    return not session.scalar(sa.select(sa.exists(row)))
+        return _merge(session, target, key, files, then)
 
 
 def _append(session: Session, target: StoredTable, sources: Sequence[RowSource]) -> int:
@@ -136,15 +157,17 @@ def _append(session: Session, target: StoredTable, sources: Sequence[RowSource])
 
 
 def _copy_straight(
-    session: Session, target: StoredTable, sources: Sequence[RowSource]
+    session: Session, target: StoredTable, key: Sequence[str], sources: Sequence[RowSource]
 ) -> int | None:
-    """Copy files into the table; None where one of them cannot be."""
+    """Copy files into the table; None where one of them cannot be, or rows share a key."""
     count = 0
     for source in sources:
         copied = _copy(session, target, source)
         if copied is None:
             return None
         count += copied
+    if not target.mergeable and is_repeated(session, target.clause, [target[k] for k in key]):
+        return None
     return count
 
 
@@ -164,21 +187,29 @@ def _follows(
 ) -> bool:
     """Whether a file's first rows lie behind all of the table's, as those of a growing table do."""
     name = key[0]
-    if len(key) > 1 or target.get(name).column.type not in SERIAL_TYPES:
+    if not target.mergeable or len(key) > 1 or target.get(name).column.type not in SERIAL_TYPES:
         return False
     last = session.scalar(sa.select(sa.func.max(target[name])))
     first = source.first_rows()
-    return first is not None and pc.min(first.column(name)).as_py() > last
+    if first is None or not pa.types.is_integer(first.schema.field(name).type):
+        return False
+    lowest = pc.min(first.column(name)).as_py()
+    return lowest is not None and lowest > last
 
 
 def _merge(
-    session: Session, target: StoredTable, key: Sequence[str], sources: Sequence[RowSource]
+    session: Session,
+    target: StoredTable,
+    key: Sequence[str],
+    sources: Sequence[RowSource],
+    then: Then,
 ) -> int:
     count = 0
     for staged in stage(session, target, sources):
         replacing = _may_replace_rows(session, target, staged)
         if not (replacing and _replace_rows(session, target, key, staged)):
             _upsert(session, target, key, staged)
+        then(staged)
         count += staged.count
     return count
 
@@ -189,7 +220,7 @@ def _may_replace_rows(session: Session, target: StoredTable, staged: Staged) -> 
     Few rows of a large table are scattered over it: visiting each place once is better.
     """
     whole = {column.name for column in staged.columns} == {c.name for c in target.columns}
-    if not target.standalone or not whole:
+    if not (target.standalone and target.mergeable and whole):
         return False
     return session.size(staged.clause) * FEW >= session.size(target.clause)
 
@@ -208,8 +239,38 @@ def _upsert(session: Session, target: StoredTable, key: Sequence[str], staged: S
     names = [column.name for column in staged.columns]
     keys = [staged.values[name] for name in key]
     rows = session.last_rows(list(staged.values.values()), keys, staged.ordinal)
+    merge_rows(session, target, key, rows, names)
+
+
+def merge_rows(
+    session: Session,
+    target: StoredTable,
+    key: Sequence[str],
+    rows: sa.Select[Any],
+    names: Sequence[str],
+) -> None:
+    """Insert rows, or update those of the same key.
+
+    Args:
+        session: the transaction.
+        target: the table.
+        key: the full names of the key's columns.
+        rows: the rows, each key at most once.
+        names: the stored names of their columns.
+    """
     stored_key = [target.get(name).name for name in key]
-    session.execute(session.upsert(target.clause, rows, names, stored_key))
+    if target.mergeable:
+        session.execute(session.upsert(target.clause, rows, names, stored_key))
+        return
+    incoming = rows.subquery(Alias.INCOMING)
+    values = dict(zip(names, incoming.c, strict=True))
+    same = [target.clause.c[name] == values[name] for name in stored_key]
+    others = {name: value for name, value in values.items() if name not in stored_key}
+    if others:
+        session.execute(sa.update(target.clause).values(others).where(*same))
+    there = sa.exists(sa.select(sa.literal(1)).select_from(target.clause).where(*same))
+    new = sa.select(*incoming.c).where(sa.not_(there))
+    session.execute(sa.insert(target.clause).from_select(list(names), new))
 
 
 def _insert(target: StoredTable, staged: Staged) -> sa.Insert:

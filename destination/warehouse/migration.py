@@ -13,16 +13,18 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.schema import DropTable
 
-from destination.errors import RequestError
+from destination.errors import BatchFileError, RequestError
 from destination.rows import RowSource
 from destination.schema import ACTIVE, DELETED, END, START, SYNCED, Column, DataType
-from destination.warehouse import tables
-from destination.warehouse.base import Session, StoredTable, TableName
-from destination.warehouse.ddl import NamedType, RenameColumn, RenameTable
-from destination.warehouse.history import OPEN_END, closed, record_key, require_history_mode
-from destination.warehouse.loading import is_empty
-from destination.warehouse.naming import comment_for
-from destination.warehouse.staging import stage
+from destination.warehouse import altering, tables
+from destination.warehouse.base import Session
+from destination.warehouse.ddl import RenameColumn, RenameTable
+from destination.warehouse.history import OPEN_END, record_key, require_history_mode
+from destination.warehouse.loading import merge_rows
+from destination.warehouse.naming import Alias
+from destination.warehouse.staging import Values, stage
+from destination.warehouse.stored import StoredTable, TableName
+from destination.warehouse.tables import closed, is_empty
 
 Constant = Callable[[Column], RowSource]
 """A value of the request, read as a column's type."""
@@ -37,8 +39,10 @@ HISTORY_COLUMNS = (
 )
 
 
-def drop_table(session: Session, name: TableName) -> None:
-    """Drop a table, if it is there."""
+def drop_table(session: Session, name: TableName, *, wanted: bool) -> None:
+    """Drop a table, if that is wanted and it is there."""
+    if not wanted:
+        return
     session.lock(name)
     stored = session.find_table(name)
     if stored is not None:
@@ -50,11 +54,12 @@ def rename_table(session: Session, source: TableName, target: TableName) -> None
     stored = _source_of(session, source, target)
     if stored is None:
         return
+    session.require_free_name(target)
     session.execute(RenameTable(stored.clause, session.name(target.table)))
-    clause = session.clause(target)
-    comment = comment_for(target.table, clause.name)
-    if comment or source.table != stored.clause.name:
-        session.comment(clause, comment)
+    naming = session.capabilities.naming
+    comment = naming.comment(naming.words(stored.clause.name, stored.comment), target.table)
+    if comment != stored.comment:
+        session.comment(session.clause(target), comment)
 
 
 def copy_table(session: Session, source: TableName, target: TableName) -> None:
@@ -64,8 +69,28 @@ def copy_table(session: Session, source: TableName, target: TableName) -> None:
     existing = session.find_table(target)
     if existing is None:
         _copy(session, stored, target)
-    elif replace(existing.table, name=source.table) != stored.table:
+        return
+    existing = existing.as_called_by(stored.table)
+    same = replace(existing.table, name=source.table) == stored.table
+    names = stored.table.column_names
+    if not same or not _hold_the_same(session, stored, existing, {n: stored[n] for n in names}):
         raise RequestError(f"{target} exists already, and is no copy of {source}: drop it")
+
+
+def _hold_the_same(
+    session: Session, source: StoredTable, existing: StoredTable, values: Values
+) -> bool:
+    """Whether values of each of a table's rows are all that another table holds.
+
+    Values are compared as texts, since not all types know what is equal.
+    """
+    copied = sa.select(*[sa.cast(value, sa.Text) for value in values.values()])
+    found = sa.select(*[sa.cast(existing[name], sa.Text) for name in values])
+    copied, found = copied.select_from(source.clause), found.select_from(existing.clause)
+    return not any(
+        session.scalar(sa.select(sa.exists().select_from(sa.except_all(*pair).subquery())))
+        for pair in ((copied, found), (found, copied))
+    )
 
 
 def _source_of(session: Session, source: TableName, target: TableName) -> StoredTable | None:
@@ -80,8 +105,9 @@ def _source_of(session: Session, source: TableName, target: TableName) -> Stored
 
 
 def _copy(session: Session, stored: StoredTable, target: TableName) -> None:
-    types = {column.column.name: column.type_name for column in stored.columns}
-    tables.create_as(session, target, stored.table, types)
+    types = {column.column.name: stored.clause.c[column.name].type for column in stored.columns}
+    marked = [column.column.name for column in stored.columns if column.made_here]
+    tables.create_as(session, target, stored.table, types, marked)
     names = [column.name for column in stored.columns]
     rows = sa.select(*[stored.clause.c[name] for name in names])
     copy = session.get_table(target)
@@ -100,10 +126,12 @@ def rename_column(session: Session, name: TableName, source: str, target: str) -
     renamed = replace(column.column, name=target)
     with tables.concerning(source):
         session.execute(RenameColumn(stored.clause, column.name, session.name(target)))
-    comment = tables.column_comment(session, renamed)
-    if comment or source != column.name:
-        new = sa.Column(session.name(target), NamedType(column.type_name))
-        session.clause(name, [new])
+    new = sa.Column(session.name(target), stored[source].type)
+    clause = session.clause(name, [new])
+    if column.made_here:
+        session.mark(clause, [new.name])
+    comment = tables.column_comment(session, renamed, column)
+    if comment != column.comment:
         session.comment(new, comment)
 
 
@@ -112,11 +140,13 @@ def copy_column(session: Session, name: TableName, source: str, target: str) -> 
     stored = session.lock_table(name)
     column, existing = stored.get(source), stored.find(target)
     if existing is not None:
-        if existing.type_name != column.type_name:
+        one, other = (sa.cast(stored[each], sa.Text) for each in (source, target))
+        differ = sa.exists().select_from(stored.clause).where(one.is_distinct_from(other))
+        if existing.type_name != column.type_name or session.scalar(sa.select(differ)):
             raise RequestError(f'{name} has another column "{target}" already: drop it, then retry')
         return
     copied = replace(column.column, name=target, primary_key=False)
-    tables.add_column(session, stored, copied, column.type_name)
+    tables.add_column(session, stored, copied, stored[source].type)
     wider = session.get_table(name)
     session.execute(sa.update(wider.clause).values({wider.get(target).name: wider[source]}))
 
@@ -187,10 +217,9 @@ def _change_from(
         stored.get(END).name: sa.literal(OPEN_END, INSTANT),
         stored.get(ACTIVE).name: sa.true(),
     }
-    names = [each.name for each in stored.columns]
+    names = [each.name for each in stored.columns if not each.generated]
     versions = sa.select(*[new.get(name, stored.clause.c[name]) for name in names]).where(active)
-    key = [stored.get(each.name).name for each in stored.table.key]
-    session.execute(session.upsert(stored.clause, versions, names, key))
+    merge_rows(session, stored, stored.table.key_names, versions, names)
     session.execute(sa.update(stored.clause).where(active).values(closed(stored, instant)))
 
 
@@ -201,37 +230,81 @@ def copy_table_to_history_mode(
     _lock_both(session, source, target)
     stored = session.get_table(source)
     existing = session.find_table(target)
+    _require_records(session, stored)
     if existing is None:
         _copy(session, stored, target)
         _to_history(session, session.get_table(target), deleted)
-    elif START not in existing.key:
-        raise RequestError(f"{target} exists already, and is not in history mode: drop it")
+        return
+    versions = _first_versions(session, stored, deleted)
+    existing = existing.as_called_by(stored.table)
+    same = START in existing.key and set(existing.table.column_names) == set(versions)
+    if not same or not _hold_the_same(session, stored, existing, versions):
+        raise RequestError(
+            f"{target} exists already, and is no copy of {source} in history mode: drop it"
+        )
 
 
 def soft_delete_to_history(session: Session, name: TableName, deleted: str | None) -> None:
     """Turn each row of a table into the first version of its record."""
     stored = session.lock_table(name)
     if START not in stored.key:
+        _require_records(session, stored)
         _to_history(session, stored, deleted)
 
 
+def _require_records(session: Session, stored: StoredTable) -> None:
+    """Check that a table's rows can be the first versions of records.
+
+    Raises:
+        RequestError: if nothing tells records apart, or says since when they are there.
+    """
+    if not stored.key:
+        raise RequestError(
+            f"{stored.name} has no primary key, so it cannot keep the versions of its rows: re-sync "
+            f"the table in history mode"
+        )
+    synced = sa.select(sa.func.max(stored[SYNCED]))
+    if not is_empty(session, stored) and session.scalar(synced) is None:
+        raise RequestError(
+            f'{stored.name} has no value in column "{SYNCED}", so it is not known since when its '
+            f"rows hold: re-sync the table in history mode"
+        )
+
+
+def _first_versions(session: Session, stored: StoredTable, deleted: str | None) -> Values:
+    """What a table's rows hold as the first versions of their records.
+
+    Args:
+        session: the transaction.
+        stored: the table.
+        deleted: the column that says which rows are deleted; where the table lacks it, none is.
+    """
+    latest = sa.select(sa.func.max(stored[SYNCED])).correlate(None).scalar_subquery()
+    flag = stored.find(deleted) if deleted else None
+    is_deleted: sa.ColumnElement[bool] = sa.false()
+    if flag is not None:
+        value = stored.clause.c[flag.name]
+        as_flag = session.conversion(value, flag, Column(DELETED, DataType.BOOLEAN))
+        is_deleted = sa.func.coalesce(as_flag.value, sa.false())
+    minimum, open_end = (sa.literal(at, INSTANT) for at in (MINIMUM, OPEN_END))
+    return {
+        **{name: stored[name] for name in stored.table.without(DELETED).column_names},
+        START: sa.case((is_deleted, minimum), else_=latest),
+        END: sa.case((is_deleted, minimum), else_=open_end),
+        ACTIVE: sa.not_(is_deleted),
+    }
+
+
 def _to_history(session: Session, stored: StoredTable, deleted: str | None) -> None:
-    latest = sa.select(sa.func.max(stored[SYNCED])).scalar_subquery()
     for column in HISTORY_COLUMNS:
         if stored.find(column.name) is None:
             tables.add_column(session, stored, column)
     wider = session.get_table(stored.name)
-    is_deleted = sa.func.coalesce(wider[deleted], sa.false()) if deleted else sa.false()
-    minimum, open_end = (sa.literal(at, INSTANT) for at in (MINIMUM, OPEN_END))
-    first = {
-        wider.get(START).name: sa.case((is_deleted, minimum), else_=latest),
-        wider.get(END).name: sa.case((is_deleted, minimum), else_=open_end),
-        wider.get(ACTIVE).name: sa.not_(is_deleted),
-    }
+    versions = _first_versions(session, wider, deleted)
+    first = {wider.get(each.name).name: versions[each.name] for each in HISTORY_COLUMNS}
     session.execute(sa.update(wider.clause).values(first))
-    key = {*wider.key, START} if wider.key else set()
-    wanted = wider.table.with_key(key).without(DELETED)
-    tables.apply(session, wider, tables.Alteration.between(wider, wanted, drop_columns=True))
+    wanted = wider.table.with_key({*wider.key, START}).without(DELETED)
+    altering.apply(session, wider, altering.Alteration.between(wider, wanted, {DELETED}))
 
 
 def history_to_soft_delete(session: Session, name: TableName, deleted: str | None) -> None:
@@ -244,17 +317,18 @@ def history_to_soft_delete(session: Session, name: TableName, deleted: str | Non
     if START not in stored.key:
         return
     require_history_mode(stored)
-    later = stored.clause.alias("later")
-    record = [stored.get(each).name for each in record_key([c.name for c in stored.table.key])]
+    later = stored.clause.alias(Alias.LATER)
+    record = [stored.get(each).name for each in record_key(stored.table.key_names)]
     same = [later.c[each] == stored.clause.c[each] for each in record]
     after = later.c[stored.get(START).name] > stored[START]
     outlived = sa.exists(sa.select(sa.literal(1)).select_from(later).where(*same, after))
     session.execute(sa.delete(stored.clause).where(outlived))
     active = sa.func.coalesce(stored[ACTIVE], sa.false())
-    session.execute(sa.update(stored.clause).values({marked.name: sa.not_(active)}))
+    flags = {stored.get(DELETED).name: sa.false(), marked.name: sa.not_(active)}
+    session.execute(sa.update(stored.clause).values(flags))
     history = [column.name for column in HISTORY_COLUMNS]
     wanted = stored.table.with_key(stored.key - {START}).without(*history)
-    tables.apply(session, stored, tables.Alteration.between(stored, wanted, drop_columns=True))
+    altering.apply(session, stored, altering.Alteration.between(stored, wanted, history))
 
 
 def _lock_both(session: Session, source: TableName, target: TableName) -> None:
@@ -283,7 +357,10 @@ def _value(
 ) -> sa.ColumnElement[Any]:
     """A value of the request as one of a column; it takes the way of the rows of a batch file."""
     source = constant(stored.get(column).column)
-    (staged,) = stage(session, stored, [source])
+    try:
+        (staged,) = stage(session, stored, [source])
+    except BatchFileError as error:
+        raise RequestError(f"the {source.name} is refused: {error.reason}") from error
     return sa.select(staged.values[column]).scalar_subquery()
 
 

@@ -1,6 +1,8 @@
-"""Names as a warehouse stores them: shortened to what it can hold, the full name kept in a comment.
+"""Names as a warehouse stores them, and those that the project makes itself.
 
-A comment that this project writes has up to two parts, in this order:
+A full name leads to its stored name by a pure function, and what is stored is found by that. Comments
+help people, and tell the full name of what a request does not name; losing them loses nothing. One
+that this project writes keeps whatever else stands in it, and ends with up to two lines:
 
     Fivetran type: XML
     Fivetran name: a name that was too long for the warehouse
@@ -9,58 +11,134 @@ A comment that this project writes has up to two parts, in this order:
 from __future__ import annotations
 
 import hashlib
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from uuid import uuid4
 
 from destination.errors import RequestError
 from destination.schema import DataType
 
 HASH_CHARACTERS = 12
-TYPE_REMARK = "Fivetran type: "
-NAME_REMARK = "Fivetran name: "
+TYPE = "Fivetran type: "
+NAME = "Fivetran name: "
+TYPE_REMARKS = {TYPE + kind.value: kind for kind in DataType}
+NAME_REMARK = re.compile(rf"^{NAME}", re.MULTILINE)
+
+KEY_SUFFIX = "_pkey"
+STAGING_PREFIX = "fivetran_staging_"
+OWN_NAMES = re.compile(
+    rf"fivetran_alias_[a-z]+|{STAGING_PREFIX}\d+|.*_[0-9a-f]{{{HASH_CHARACTERS}}}{KEY_SUFFIX}",
+    re.DOTALL,
+)
+"""What the project itself names. No stored name looks like it: those with a hash end with the hash."""
 
 
-def stored_name(name: str, limit: int) -> str:
-    """The name under which a warehouse stores a schema, table or column.
+class Alias(StrEnum):
+    """The aliases in statements."""
+
+    BASE = "fivetran_alias_base"
+    CHAINS = "fivetran_alias_chains"
+    EARLIEST = "fivetran_alias_earliest"
+    ENDS = "fivetran_alias_ends"
+    FOLDED = "fivetran_alias_folded"
+    FOLLOWED = "fivetran_alias_followed"
+    INCOMING = "fivetran_alias_incoming"
+    LATER = "fivetran_alias_later"
+    NUMBERED = "fivetran_alias_numbered"
+    OVERTAKEN = "fivetran_alias_overtaken"
+    PRECEDING = "fivetran_alias_preceding"
+    TARGET = "fivetran_alias_target"
+    TRACED = "fivetran_alias_traced"
+    VERSION = "fivetran_alias_version"
+    VERSIONS = "fivetran_alias_versions"
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """How a warehouse stores names of schemas, tables and columns.
 
     Args:
-        name: the full name.
-        limit: how many bytes of UTF-8 the warehouse's names may have.
-
-    Returns:
-        The name itself if it fits; else as much of it as leaves room for a hash of the whole.
-
-    Raises:
-        RequestError: if no warehouse could store it.
+        limit: how many bytes of UTF-8 a name may have.
+        reserved: names that the warehouse has for itself.
     """
-    if not name:
-        raise RequestError("a schema, table or column in the request has an empty name")
-    if "\0" in name:
-        raise RequestError("a schema, table or column name in the request holds U+0000")
-    encoded = name.encode()
-    if len(encoded) <= limit:
-        return name
-    suffix = "_" + hashlib.sha256(encoded).hexdigest()[:HASH_CHARACTERS]
-    return encoded[: limit - len(suffix)].decode(errors="ignore") + suffix
+
+    limit: int
+    reserved: frozenset[str]
+
+    def stored(self, name: str) -> str:
+        """The name under which the warehouse stores what has a full name.
+
+        Returns:
+            The name itself if the warehouse can hold it, and neither it nor this project uses it for
+            something else; otherwise as much of it as leaves room for a hash of the whole. A stored
+            name is its own stored name.
+
+        Raises:
+            RequestError: if no warehouse could store it.
+        """
+        if not name:
+            raise RequestError("a schema, table or column in the request has an empty name")
+        if "\0" in name:
+            raise RequestError("a schema, table or column name in the request holds U+0000")
+        encoded = name.encode()
+        taken = name in self.reserved or OWN_NAMES.fullmatch(name)
+        if len(encoded) <= self.limit and not taken:
+            return name
+        return self._with_suffix(name, "_" + hashlib.sha256(encoded).hexdigest()[:HASH_CHARACTERS])
+
+    def key(self, table: str) -> str:
+        """A name for a table's key and its index: another one each time it is asked for.
+
+        A table that was renamed by hand may keep its key's name when another takes its own.
+        """
+        return self._with_suffix(table, f"_{uuid4().hex[:HASH_CHARACTERS]}{KEY_SUFFIX}")
+
+    def full(self, stored: str, comment: str | None) -> str:
+        """The full name that a comment tells; the stored name if it tells none."""
+        text = comment or ""
+        for remark in NAME_REMARK.finditer(text):
+            told = text[remark.end() :]
+            for name in (told, told.split("\n", 1)[0]):
+                if name and self.stored(name) == stored:
+                    return name
+        return stored
+
+    def told_type(self, stored: str, comment: str | None) -> DataType | None:
+        """The Fivetran type that a column's comment tells, if it does."""
+        return next(
+            (
+                TYPE_REMARKS[line]
+                for line in self._without_name(stored, comment).split("\n")
+                if line in TYPE_REMARKS
+            ),
+            None,
+        )
+
+    def words(self, stored: str, comment: str | None) -> str:
+        """What a comment says besides what this project wrote into it."""
+        words = self._without_name(stored, comment)
+        kind = self.told_type(stored, comment)
+        return words if kind is None else _without(words, TYPE + kind.value)
+
+    def comment(self, words: str, name: str, told_type: DataType | None = None) -> str | None:
+        """A comment of these words that tells a full name and a type where the warehouse does not."""
+        lines = [words] if words else []
+        if told_type is not None:
+            lines.append(TYPE + told_type.value)
+        if name != self.stored(name):
+            lines.append(NAME + name)
+        return "\n".join(lines) or None
+
+    def _without_name(self, stored: str, comment: str | None) -> str:
+        name = self.full(stored, comment)
+        return _without(comment or "", NAME + name) if name != stored else comment or ""
+
+    def _with_suffix(self, name: str, suffix: str) -> str:
+        return name.encode()[: self.limit - len(suffix)].decode(errors="ignore") + suffix
 
 
-def comment_for(name: str, stored: str, remarked_type: DataType | None = None) -> str | None:
-    """The comment that keeps what the warehouse cannot: a full name, a type it has no word for."""
-    remarks = []
-    if remarked_type is not None:
-        remarks.append(TYPE_REMARK + remarked_type.value)
-    if name != stored:
-        remarks.append(NAME_REMARK + name)
-    return "\n".join(remarks) or None
-
-
-def full_name(stored: str, comment: str | None, limit: int) -> str:
-    """The name that a stored name stands for, given its comment."""
-    _, found, name = (comment or "").partition(NAME_REMARK)
-    return name if found and name and stored_name(name, limit) == stored else stored
-
-
-def remarked_type(comment: str | None) -> DataType | None:
-    """The Fivetran type that a column's comment names, if it does."""
-    first = (comment or "").split("\n", 1)[0]
-    value = first.removeprefix(TYPE_REMARK)
-    known = {kind.value: kind for kind in DataType}
-    return known.get(value) if value != first else None
+def _without(comment: str, lines: str) -> str:
+    """A comment without these lines, if it has them."""
+    before, found, after = f"\n{comment}\n".rpartition(f"\n{lines}\n")
+    return "\n".join([*before.split("\n")[1:], *after.split("\n")[:-1]]) if found else comment

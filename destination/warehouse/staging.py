@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import sqlalchemy as sa
+from sqlalchemy.schema import DropTable
 
-from destination.errors import RequestError
+from destination.errors import BatchFileError, RequestError
 from destination.rows import RowSource, RowStream
 from destination.schema import Column, Table
-from destination.warehouse.base import Session, StoredColumn, StoredTable
+from destination.warehouse.base import Session
 from destination.warehouse.ddl import NamedType
+from destination.warehouse.naming import Alias
+from destination.warehouse.stored import StoredColumn, StoredTable
 
 ORDINAL = "ordinal"
 MASK = "mask"
@@ -63,7 +66,7 @@ def stage(session: Session, target: StoredTable, sources: Sequence[RowSource]) -
 
     Raises:
         RequestError: if a file holds a column that the target lacks.
-        BatchFileError: if a file cannot be read.
+        BatchFileError: if a file cannot be read, or the target's type for a column refuses a value.
     """
     staging: _Staging | None = None
     for source in sources:
@@ -72,7 +75,7 @@ def stage(session: Session, target: StoredTable, sources: Sequence[RowSource]) -
                 if staging is not None:
                     yield staging.staged()
                 staging = _Staging(session, target, rows.columns, partial=False)
-            staging.append(rows)
+            staging.append(rows, source.name)
     if staging is not None:
         yield staging.staged()
 
@@ -84,12 +87,12 @@ def stage_partial(
 
     Raises:
         RequestError: if the table of the request has a column that the target lacks.
-        BatchFileError: if a file cannot be read.
+        BatchFileError: if a file cannot be read, or the target's type for a column refuses a value.
     """
     staging = _Staging(session, target, table.columns, partial=True)
     for source in sources:
         with source.open() as rows:
-            staging.append(rows)
+            staging.append(rows, source.name)
     return staging.staged()
 
 
@@ -97,7 +100,8 @@ class _Staging:
     """A staging table that is being filled.
 
     Its columns have the types of the wire, and names of their own that are short and cannot meet
-    those that the project adds.
+    those that the project adds. What is staged has the types and collations of the target's columns,
+    so that values compare, and are refused, as they are there.
     """
 
     def __init__(
@@ -107,36 +111,98 @@ class _Staging:
         self._session = session
         self._key = target.key
         self._stored = stored_columns(target, columns)
-        self._types = {column.name: session.wire_type_name(column) for column in columns}
-        self._clauses = {
-            name: sa.Column(f"c{i}", NamedType(kind))
-            for i, (name, kind) in enumerate(self._types.items())
-        }
-        self._mask = [sa.Column(MASK, sa.LargeBinary)] if partial else []
-        self._ordinal = sa.Column(ORDINAL, sa.BigInteger)
+        self._kinds = [cast("NamedType", target.clause.c[each.name].type) for each in self._stored]
+        self._wire = [session.wire_type_name(column) for column in columns]
+        self._partial = partial
+        self._files: list[tuple[int, str]] = []
         self._count = 0
-        self._table = session.create_staging([*self._clauses.values(), *self._mask, self._ordinal])
+        kinds = zip(self._kinds, self._wire, strict=True)
+        self._table = self._create([k if k.name == wire else NamedType(wire) for k, wire in kinds])
 
-    def append(self, rows: RowStream) -> None:
+    def append(self, rows: RowStream, file: str) -> None:
         """Copy the rows of a file behind those that are there."""
-        present = [self._clauses[column.name] for column in rows.columns]
-        columns = [*present, *self._mask, self._ordinal]
+        self._files.append((self._count, file))
+        held = {column.name for column in rows.columns}
+        present = [
+            clause
+            for clause, column in zip(self._table.c, self.columns, strict=False)
+            if column.name in held
+        ]
+        columns = [*present, *list(self._table.c)[len(self.columns) :]]
         self._count += self._session.copy(self._table, columns, _numbered(rows, self._count))
 
     def staged(self) -> Staged:
-        """What was staged."""
-        key = tuple(clause for name, clause in self._clauses.items() if name in self._key)
-        values = {
-            stored.column.name: self._session.cast(
-                self._clauses[stored.column.name], self._types[stored.column.name], stored.type_name
-            )
-            for stored in self._stored
-        }
+        """What was staged.
+
+        Raises:
+            BatchFileError: if the target's type for a column refuses a value.
+        """
+        table = self._converted()
+        clauses = {stored.column.name: table.c[i] for i, stored in enumerate(self._stored)}
         modified = {
-            name: self._session.is_modified(self._mask[0], position) if self._mask else sa.true()
-            for position, name in enumerate(self._clauses)
+            name: self._session.is_modified(table.c[MASK], i) if self._partial else sa.true()
+            for i, name in enumerate(clauses)
         }
-        return Staged(self._table, key, self._stored, values, modified, self._count)
+        return Staged(
+            clause=table,
+            key=tuple(clause for name, clause in clauses.items() if name in self._key),
+            columns=self._stored,
+            values=dict(clauses),
+            modified=modified,
+            count=self._count,
+        )
+
+    def _create(self, kinds: Iterable[NamedType]) -> sa.Table:
+        mask = [sa.Column(MASK, sa.LargeBinary)] if self._partial else []
+        columns = [sa.Column(f"c{i}", kind) for i, kind in enumerate(kinds)]
+        return self._session.create_staging([*columns, *mask, sa.Column(ORDINAL, sa.BigInteger)])
+
+    def _converted(self) -> sa.Table:
+        """The staged rows as a table of the target's types."""
+        kinds = enumerate(zip(self._kinds, self._wire, strict=True))
+        others = [i for i, (kind, wire) in kinds if kind.name != wire]
+        if not others:
+            return self._table
+        table = self._create(self._kinds)
+        every = range(len(table.c))
+        if self._session.refusal(self._conversion(table, every, 0, self._count)) is not None:
+            raise self._refused(table, others)
+        self._session.execute(DropTable(self._table))
+        return table
+
+    def _conversion(
+        self, table: sa.Table, columns: Iterable[int], begin: int, end: int
+    ) -> sa.Executable:
+        """A statement that converts columns of staged rows, these by their numbers."""
+        source = self._table
+        values = {
+            table.c[i].name: self._session.cast(source.c[i], self._wire[i], self._kinds[i].name)
+            if i < len(self._kinds)
+            else source.c[i]
+            for i in columns
+        }
+        rows = sa.select(*values.values()).where(source.c[ORDINAL].between(begin, end - 1))
+        return sa.insert(table).from_select(list(values), rows)
+
+    def _refused(self, table: sa.Table, columns: Sequence[int]) -> BatchFileError:
+        """The first row that cannot be converted; found by halving, as its number is not told."""
+
+        def refusal(columns: Sequence[int], begin: int, end: int) -> str | None:
+            return self._session.refusal(self._conversion(table, columns, begin, end))
+
+        begin, end = 0, self._count
+        while end - begin > 1:
+            middle = (begin + end) // 2
+            if refusal(columns, begin, middle) is None:
+                begin = middle
+            else:
+                end = middle
+        reasons = {i: refusal([i], begin, end) for i in columns}
+        column, reason = next((i, reason) for i, reason in reasons.items() if reason is not None)
+        first, file = max(file for file in self._files if file[0] <= begin)
+        return BatchFileError(
+            reason, file=file, row=begin - first + 1, column=self.columns[column].name
+        )
 
 
 def stored_columns(target: StoredTable, columns: Iterable[Column]) -> tuple[StoredColumn, ...]:
@@ -163,8 +229,14 @@ def analyze(session: Session, staged: Staged) -> None:
 
 def has_duplicates(session: Session, staged: Staged, key: Sequence[str]) -> bool:
     """Whether staged rows share a key."""
-    values = [staged.values[name] for name in key]
-    twice = sa.select(sa.literal(1)).select_from(staged.clause).group_by(*values)
+    return is_repeated(session, staged.clause, [staged.values[name] for name in key])
+
+
+def is_repeated(
+    session: Session, rows: sa.FromClause, values: Sequence[sa.ColumnElement[Any]]
+) -> bool:
+    """Whether rows share all of some values."""
+    twice = sa.select(sa.literal(1)).select_from(rows).group_by(*values)
     return bool(session.scalar(sa.select(sa.exists(twice.having(sa.func.count() > 1)))))
 
 
@@ -184,7 +256,7 @@ def folded(session: Session, staged: Staged, key: Sequence[str]) -> Changes:
         last = value if name in key else session.last_value(value, changes, staged.ordinal)
         values.append(last.label(f"v{i}"))
         modified.append((sa.func.max(sa.case((changes, 1), else_=0)) == 1).label(f"m{i}"))
-    rows = sa.select(*values, *modified).group_by(*keys).subquery("folded")
+    rows = sa.select(*values, *modified).group_by(*keys).subquery(Alias.FOLDED)
     return Changes(
         rows,
         {name: rows.c[f"v{i}"] for i, name in enumerate(names)},

@@ -1,29 +1,38 @@
-"""Tables: described, created, altered, truncated."""
+"""Tables: described, created, given columns, truncated."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateTable
+from sqlalchemy.sql import quoted_name
+from sqlalchemy.types import TypeEngine
 
 from destination.errors import RequestError
-from destination.schema import Column, DataType, Table
-from destination.warehouse.base import Session, StoredColumn, StoredTable, TableName
+from destination.schema import (
+    ACTIVE,
+    END,
+    START,
+    Column,
+    Table,
+)
+from destination.warehouse.base import Session
 from destination.warehouse.ddl import (
     AddColumn,
-    AddPrimaryKey,
-    AlterColumnType,
-    DropColumn,
-    DropConstraint,
-    DropNotNull,
     NamedType,
 )
-from destination.warehouse.naming import comment_for
+from destination.warehouse.stored import StoredColumn, StoredTable, TableName
+
+logger = logging.getLogger(__name__)
+
+CLOSING_UNIT = sa.literal(timedelta(milliseconds=1), sa.Interval())
+"""A version ends this long before the next one starts."""
 
 
 def describe(session: Session, name: TableName) -> Table | None:
@@ -39,128 +48,83 @@ def create(session: Session, schema: str, table: Table) -> None:
         RequestError: if the table exists.
     """
     name = TableName(schema, table.name)
-    _require_distinct_columns(session, name, table)
+    require_distinct_columns(session, name, table)
     session.create_schema(schema)
     session.lock(name)
     if session.find_table(name) is not None:
         raise RequestError(f"{name} exists already: drop it, or re-sync into another schema")
     session.landed = lambda later: later.find_table(name) is not None
-    create_as(session, name, table, {c.name: session.type_name(c) for c in table.columns})
+    types = {column.name: NamedType(session.type_name(column)) for column in table.columns}
+    create_as(session, name, table, types, marked=table.column_names)
 
 
-def create_as(session: Session, name: TableName, table: Table, types: Mapping[str, str]) -> None:
-    """Create a table whose columns have these types of the warehouse, by full names."""
+def create_as(
+    session: Session,
+    name: TableName,
+    table: Table,
+    types: Mapping[str, TypeEngine[Any]],
+    marked: Iterable[str],
+) -> None:
+    """Create a table.
+
+    Args:
+        session: the transaction.
+        name: its name.
+        table: its columns and key.
+        types: the columns' types in the warehouse, by their full names.
+        marked: the full names of the columns that are to be marked as made by this project.
+
+    Raises:
+        RequestError: if something that is no table has the name.
+    """
+    session.require_free_name(name)
     columns = {
         column.name: sa.Column(
-            session.name(column.name),
-            NamedType(types[column.name]),
-            nullable=not column.primary_key,
+            session.name(column.name), types[column.name], nullable=not column.primary_key
         )
         for column in table.columns
     }
     clause = session.clause(name, columns.values())
     if table.key:
         key = [session.name(column.name) for column in table.key]
-        clause.append_constraint(sa.PrimaryKeyConstraint(*key))
+        clause.append_constraint(sa.PrimaryKeyConstraint(*key, name=key_name(session, clause)))
     clause.kwargs.update(session.storage(table))
     session.execute(CreateTable(clause))
-    if comment := comment_for(name.table, clause.name):
+    session.mark(clause, [columns[each].name for each in marked])
+    if comment := session.capabilities.naming.comment("", name.table):
         session.comment(clause, comment)
     for column in table.columns:
         if comment := column_comment(session, column):
             session.comment(columns[column.name], comment)
 
 
-def column_comment(session: Session, column: Column) -> str | None:
-    """The comment that keeps what the column's stored name and type do not tell."""
-    remarked = column.type if session.type_remark(column) else None
-    return comment_for(column.name, session.name(column.name), remarked)
+def column_comment(session: Session, column: Column, old: StoredColumn | None = None) -> str | None:
+    """The comment that tells what the column's stored name and type do not.
 
-
-@dataclass(frozen=True, slots=True)
-class Alteration:
-    """What is to change in a table, as AlterTable found it."""
-
-    added: tuple[Column, ...]
-    retyped: tuple[tuple[StoredColumn, Column], ...]
-    dropped: tuple[StoredColumn, ...]
-    key: tuple[Column, ...] | None
-    """The new primary key; None if it stays."""
-    left_key: tuple[StoredColumn, ...]
-
-    def __str__(self) -> str:
-        counts = {
-            "added": len(self.added),
-            "retyped": len(self.retyped),
-            "dropped": len(self.dropped),
-        }
-        changes = [f"{count} columns {what}" for what, count in counts.items() if count]
-        if self.key is not None:
-            changes.append("another primary key")
-        return ", ".join(changes) or "nothing to change"
-
-    @classmethod
-    def between(cls, stored: StoredTable, wanted: Table, *, drop_columns: bool) -> Alteration:
-        """What makes a table match the one wanted."""
-        pairs = [(stored.find(column.name), column) for column in wanted.columns]
-        dropped = tuple(
-            column
-            for column in stored.columns
-            if drop_columns and wanted.column(column.column.name) is None
-        )
-        key_stays = stored.key == {column.name for column in wanted.key}
-        return cls(
-            added=tuple(column for old, column in pairs if old is None),
-            retyped=tuple(
-                (old, column) for old, column in pairs if old and _differs(old.column, column)
-            ),
-            dropped=dropped,
-            key=None if key_stays else wanted.key,
-            left_key=tuple(
-                column
-                for column in stored.columns
-                if column.column.name in stored.key - {key.name for key in wanted.key}
-                and column not in dropped
-            ),
-        )
-
-
-def alter(session: Session, schema: str, table: Table, *, drop_columns: bool) -> Alteration:
-    """Make a table match the one wanted; columns are dropped only if asked for.
-
-    Raises:
-        RequestError: if the table does not exist.
+    Args:
+        session: the transaction.
+        column: the column.
+        old: as it is stored so far; what else its comment says stays.
     """
-    name = TableName(schema, table.name)
-    _require_distinct_columns(session, name, table)
-    stored = session.lock_table(name)
-    alteration = Alteration.between(stored, table, drop_columns=drop_columns)
-    apply(session, stored, alteration)
-    return alteration
+    naming = session.capabilities.naming
+    words = naming.words(old.name, old.comment) if old is not None else ""
+    told_type = column.type if session.type_remark(column) else None
+    return naming.comment(words, column.name, told_type)
 
 
-def apply(session: Session, stored: StoredTable, alteration: Alteration) -> None:
-    """Carry an alteration out."""
-    clause = stored.clause
-    if alteration.key is not None and stored.key_constraint is not None:
-        session.execute(DropConstraint(clause, stored.key_constraint))
-    for left in alteration.left_key:
-        session.execute(DropNotNull(clause, left.name))
-    for dropped in alteration.dropped:
-        with concerning(dropped.column.name):
-            session.execute(DropColumn(clause, dropped.name))
-    for column in alteration.added:
-        add_column(session, stored, column)
-    for old, column in alteration.retyped:
-        _retype(session, stored, old, column)
-    if alteration.key:
-        key = tuple(session.name(column.name) for column in alteration.key)
-        with concerning(*[column.name for column in alteration.key]):
-            session.execute(AddPrimaryKey(clause, key))
+def key_name(session: Session, clause: sa.Table) -> quoted_name:
+    """A name for the primary key of a table, which no table or index of others has."""
+    return quoted_name(session.capabilities.naming.key(clause.name), quote=True)
+
+
+def is_empty(session: Session, target: StoredTable) -> bool:
+    """Whether a table has no rows."""
+    row = sa.select(sa.literal(1)).select_from(target.clause)
+    return not session.scalar(sa.select(sa.exists(row)))
 
 
 def add_column(
-    session: Session, stored: StoredTable, column: Column, type_name: str | None = None
+    session: Session, stored: StoredTable, column: Column, kind: TypeEngine[Any] | None = None
 ) -> None:
     """Add a column, NULL in every row.
 
@@ -168,26 +132,15 @@ def add_column(
         session: the transaction.
         stored: the table.
         column: the column.
-        type_name: its type in the warehouse, if it is not the one for columns of its type.
+        kind: its type in the warehouse, if it is not the one for columns of its type.
     """
-    kind = NamedType(type_name or session.type_name(column))
-    new = sa.Column(session.name(column.name), kind)
+    new = sa.Column(session.name(column.name), kind or NamedType(session.type_name(column)))
     clause = session.clause(stored.name, [new])
     with concerning(column.name):
         session.execute(AddColumn(clause, new))
+    session.mark(clause, [new.name])
     if comment := column_comment(session, column):
         session.comment(new, comment)
-
-
-def _retype(session: Session, stored: StoredTable, old: StoredColumn, column: Column) -> None:
-    target = session.type_name(column)
-    value = stored.clause.c[old.name]
-    with concerning(column.name):
-        if target != old.type_name:
-            using = session.cast(value, old.type_name, target)
-            session.execute(AlterColumnType(stored.clause, old.name, target, using))
-    if old.column.type is not column.type:
-        session.comment(value, column_comment(session, column))
 
 
 def truncate(
@@ -200,7 +153,8 @@ def truncate(
         name: the table; nothing happens if it does not exist.
         synced: the column that says when a row was synced.
         before: the instant; rows synced at it stay.
-        deleted: the column to set to true instead of deleting.
+        deleted: the column to set to true instead of deleting; where a table in history mode lacks
+            it, active versions are closed instead.
 
     Returns:
         How many rows were deleted or marked.
@@ -210,12 +164,26 @@ def truncate(
     if stored is None:
         return 0
     stored.require_every_row()
-    old = stored[synced] < sa.literal(before, sa.DateTime(timezone=True))
+    instant = sa.literal(before, sa.DateTime(timezone=True))
+    old = stored[synced] < instant
     if deleted is None:
         return session.execute(sa.delete(stored.clause).where(old))
+    if stored.find(deleted) is None and START in stored.key:
+        closing = (
+            sa.update(stored.clause).where(old, stored[ACTIVE]).values(closed(stored, instant))
+        )
+        return session.execute(closing)
     unmarked = stored[deleted].is_distinct_from(sa.true())
     marked = {stored.get(deleted).name: sa.true()}
     return session.execute(sa.update(stored.clause).where(old, unmarked).values(marked))
+
+
+def closed(stored: StoredTable, start: sa.ColumnElement[Any]) -> dict[str, Any]:
+    """What closes a version before another one starts."""
+    return {
+        stored.get(ACTIVE).name: sa.false(),
+        stored.get(END).name: start - CLOSING_UNIT,
+    }
 
 
 @contextmanager
@@ -228,16 +196,12 @@ def concerning(*columns: str) -> Iterator[None]:
         raise
 
 
-def _differs(old: Column, new: Column) -> bool:
-    if old.type is not new.type:
-        return True
-    if old.type is DataType.DECIMAL:
-        return old.decimal != new.decimal
-    longer = new.string_byte_length or 0
-    return old.string_byte_length is not None and longer > old.string_byte_length
+def require_distinct_columns(session: Session, name: TableName, table: Table) -> None:
+    """Check that a request has columns, no two of which are stored as one.
 
-
-def _require_distinct_columns(session: Session, name: TableName, table: Table) -> None:
+    Raises:
+        RequestError: if it has not.
+    """
     if not table.columns:
         raise RequestError(f"{name} has no columns in the request")
     stored = [session.name(column.name) for column in table.columns]

@@ -21,10 +21,11 @@ NULL = "null-string"
 
 def read(content: bytes, *columns: Column) -> list[tuple[object, ...]]:
     header = csv.Header.parse(content)
-    stream = DecompressingReader(io.BytesIO(content[header.size :]), Compression.OFF)
     reader = csv.BlockReader(header.names, Decoder(columns, NULL, Notices()))
     with Budget().reserve() as reservation:
-        batches = [reader.read(block) for block in csv.read_blocks(stream, reservation)]
+        rest = io.BytesIO(content[header.size :])
+        stream = DecompressingReader(rest, Compression.OFF, reservation.part())
+        batches = [reader.read(block) for block in csv.read_blocks(stream, reservation.part())]
     return [tuple(row.values()) for batch in batches for row in batch.to_pylist()]
 
 
@@ -62,10 +63,10 @@ def test_last_record_end_is_the_last_newline_outside_quotes(
     assert csv.last_record_end(content, quoted=quoted) == max(ends, default=0)
 
 
-def test_null_is_told_from_empty_and_from_its_quoted_text() -> None:
+def test_null_quoted_or_not_is_told_from_empty() -> None:
     content = f'a,b\n{NULL},""\n,"{NULL}"\n'.encode()
     columns = Column("a", DataType.STRING), Column("b", DataType.STRING)
-    assert read(content, *columns) == [(None, ""), ("", NULL)]
+    assert read(content, *columns) == [(None, ""), ("", None)]
 
 
 def test_columns_are_read_in_the_order_asked_for() -> None:

@@ -131,7 +131,7 @@ def test_rows_behind_what_the_stream_refuses_come_by_blocks_and_none_twice(
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        (["x", "a"], 'row 7001, column "number": not a LONG value'),
+        (["x", "a"], 'row 7001, column "number": is not a valid LONG'),
         (["1", "a", "b"], "row 7001: does not have 2 cells"),
     ],
 )

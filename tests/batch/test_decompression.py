@@ -9,13 +9,15 @@ import zstandard
 
 from destination.batch.decompression import Compression, DecompressingReader
 from destination.errors import BatchFileError
+from destination.memory import Budget
 
 CONTENT = b"".join(b"%d,some text\n" % i for i in range(200_000)) + os.urandom(100_000)
 
 
 def read_all(content: bytes, compression: Compression, size: int = 1 << 20) -> bytes:
-    reader = DecompressingReader(io.BytesIO(content), compression)
-    return b"".join(iter(lambda: reader.read(size), b""))
+    with Budget().reserve() as reservation:
+        reader = DecompressingReader(io.BytesIO(content), compression, reservation.part())
+        return b"".join(iter(lambda: reader.read(size), b""))
 
 
 def compressed(content: bytes, compression: Compression) -> bytes:

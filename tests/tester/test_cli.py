@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from destination.sdk import destination_sdk_pb2 as sdk
 from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
 from destination_tester import configure, demo
 from destination_tester.__main__ import CALL_FAILED, DIFFERENT, main
+from destination_tester.model import RefusedError, TableModel
 from tests.fix_files import SHARED
 from tests.fix_postgres import Database
 
@@ -196,3 +198,118 @@ def test_demo_uses_the_capabilities_of_its_own(capsys: pytest.CaptureFixture[str
     assert "CSV" in out
     assert "PARQUET" in out
     assert sdk.BatchFileFormat.Name(sdk.PARQUET) in out
+
+
+def write_input(directory: Path, **content: object) -> None:
+    shutil.rmtree(directory)
+    directory.mkdir()
+    (directory / "configuration.json").write_text("{}")
+    (directory / "input.json").write_text(json.dumps(content))
+
+
+def test_task_where_a_call_should_succeed_ends_with_the_code_of_a_failed_call(
+    run: Run, inputs: Path, database: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_input(inputs, create_table={"t": {"columns": {"id": "INT"}, "primary_key": ["id"]}})
+    assert run() == 0
+    database.execute("CREATE VIEW {schema}.in_the_way AS SELECT id FROM {schema}.t")
+    change = {"table": "t", "column": "id", "data_type": "LONG"}
+    write_input(inputs, schema_migration=[{"change_column_data_type": [change]}])
+    assert run() == CALL_FAILED
+    assert "1 calls that should succeed" in capsys.readouterr().out
+    assert run("--allow-task") == 0
+
+
+def test_task_that_must_be_is_no_failure(run: Run, inputs: Path) -> None:
+    write_input(
+        inputs,
+        create_table={"t": {"columns": {"id": "INT", "v": "INT"}, "primary_key": ["id"]}},
+        ops=[{"upsert": {"t": [{"id": None, "v": 1}]}}, {"truncate_before": ["t"]}, {"upsert": {"t": [{"id": 1, "v": "x"}]}}],
+        schema_migration=[{"drop_column_in_history_mode": [{"table": "t", "column": "v", "operation_timestamp": "2024-01-01T00:00:00Z"}]}],
+    )  # fmt: skip
+    assert run() == 0
+
+
+def test_task_that_must_be_and_is_not_is_a_difference(
+    run: Run, inputs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_input(
+        inputs,
+        create_table={"t": {"columns": {"id": "INT"}, "primary_key": ["id"]}},
+        ops=[{"upsert": {"t": [{"id": 1}]}}],
+    )
+    monkeypatch.setattr(TableModel, "replace", refuse)
+    assert run("--json") == DIFFERENT
+    (verified,) = [event for event in events(capsys) if event["event"] == "verified"]
+    assert verified["differences"] == [
+        {"table": "t", "key": "", "column": "(call)", "expected": "a task, since it must be", "found": "success"}
+    ]  # fmt: skip
+
+
+def refuse(*_: object) -> None:
+    raise RefusedError("it must be")
+
+
+@pytest.mark.parametrize("file_type", ["CSV", "PARQUET"])
+def test_texts_arrive_as_they_are_whatever_their_notation(
+    run: Run, inputs: Path, database: Database, file_type: str
+) -> None:
+    """Years that Python lacks, digits that Parquet's decimals lack, what is no base64 nor a number."""
+    columns = {
+        "id": "INT",
+        "year": "NAIVE_DATE",
+        "at": "UTC_DATETIME",
+        "large": {"type": "DECIMAL", "precision": 50, "scale": 2},
+        "any": "DECIMAL",
+        "bytes": "BINARY",
+        "at once": "NAIVE_TIME",
+    }
+    row = {"id": 1, "year": "0000-01-01", "at": "+10000-01-01T00:00:00Z", "large": "9" * 48 + ".99", "any": "1E+40", "bytes": "[B@1", "at once": "23:59:59.999999999"}  # fmt: skip
+    write_input(
+        inputs,
+        create_table={"t": {"columns": columns, "primary_key": ["id"]}},
+        ops=[{"upsert": {"t": [row]}}],
+    )
+    assert run("--batch-file-type", file_type) == 0
+    (found,) = database.execute(
+        'SELECT year::text, large::text, "any"::text, bytes, "at once"::text FROM {schema}.t'
+    )
+    assert found == ("0001-01-01 BC", "9" * 48 + ".99", "1" + "0" * 40, b"[B@1", "23:59:59.999999")
+    write_input(inputs, ops=[{"upsert": {"t": [{**row, "year": "soon"}]}}])
+    assert run("--batch-file-type", file_type) == 0, "the task that must be"
+
+
+@pytest.mark.parametrize("file_type", ["CSV", "PARQUET"])
+def test_names_that_no_file_or_warehouse_can_have_are_played(
+    run: Run, inputs: Path, file_type: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ["a/../b", "長" * 90, ".hidden"]
+    table = {"columns": {"id": "INT", "é" * 50: "STRING"}, "primary_key": ["id"]}
+    write_input(
+        inputs,
+        create_table=dict.fromkeys(names, table),
+        ops=[{"upsert": {name: [{"id": 1, "é" * 50: "x"}] for name in names}}],
+    )
+    assert run("--json", "--batch-file-type", file_type) == 0
+    told = list(events(capsys))
+    assert [event["outcome"] for event in told if "WriteBatch" in str(event.get("what"))] == ["success"] * 3  # fmt: skip
+    assert "skipped" in {event.get("outcome") for event in told}
+
+
+def test_many_rows_are_played_in_linear_time(run: Run, inputs: Path) -> None:
+    rows = [{"id": n, "v": str(n)} for n in range(10_000)]
+    table = {"columns": {"id": "INT", "v": "STRING"}, "primary_key": ["id"]}
+    write_input(
+        inputs,
+        create_table={"t": table},
+        ops=[{"upsert": {"t": rows}}, {"update": {"t": rows}}, {"delete": {"t": rows[:5_000]}}],
+    )
+    begun = time.process_time()
+    assert run() == 0
+    assert time.process_time() - begun < 20
+
+
+def test_database_that_cannot_be_read_is_told(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    for url in ("nonsense", "postgresql://localhost:1/none", "mysql://h/d"):
+        assert run("--verify", url, verify=False) == DIFFERENT
+        assert "--verify" in capsys.readouterr().out

@@ -101,13 +101,16 @@ may put anything there."""
 SHOWN_WITH_DETAIL = frozenset({"0A000", "2BP01"})
 """Errors whose detail names the objects that stand in the way."""
 
+NO_PARTITION = "23PAR"
+"""No SQLSTATE: PostgreSQL has 23514 for this too, but names a constraint only where there is one."""
+
 WORDING = {
     "08": "the connection was lost",
     "22001": "a value is longer than the column allows",
     "22026": "a value is longer than the column allows, or shorter",
     "22003": "a number is out of the column's range",
     "22P02": "a value is not of the column's type",
-    "22P05": "a text holds a character that the database's encoding lacks",
+    "22P05": "a text holds a character that the database's encoding lacks, or the column's type",
     "22021": "a text holds a character that the database's encoding lacks",
     "22007": "a value is no date or time",
     "22008": "a date or time is out of range",
@@ -118,15 +121,28 @@ WORDING = {
     "23P01": "an exclusion constraint is violated",
     "25006": "the server allows reading alone",
     "40": "other sessions change the same rows",
+    NO_PARTITION: "no partition takes a row",
     "42501": "a privilege is missing",
+    "42704": "an index or constraint does not take the column's type",
+    "42804": "a default, index or constraint does not take the column's type",
+    "42883": "an index or constraint does not take the column's type",
     "53100": "the disk is full",
     "53200": "the server's memory is exhausted",
     "53300": "the server has too many sessions",
     LOCK_NOT_AVAILABLE: "a lock was not to be had in time",
+    "54001": "a value is nested too deep",
     "57014": "the statement was cancelled",
     "57P": "the server ended the session",
 }
+REFUSED_VALUES = ("22", "23502", "23514")
+"""The SQLSTATEs, or how they begin, of values that a type or a domain refuses."""
+IN_THE_WAY = (
+    "drop the default, index, constraint or generated column that uses the column, then retry; where "
+    "there is none, re-sync the table"
+)
 REMEDIES = {
+    NO_PARTITION: "create a partition for it, or one that is the DEFAULT",
+    "54001": "raise the server's max_stack_depth, or correct the values at the source",
     "22": "change the column's type, or correct the values at the source",
     "23502": "drop the NOT NULL constraint, or correct the values at the source",
     "23503": "drop the foreign key: rows arrive table by table",
@@ -140,7 +156,9 @@ REMEDIES = {
     "28000": "correct the user, or allow it in pg_hba.conf",
     "3D000": "correct the database",
     "42501": "grant it to the user, see the setup guide",
-    "42804": "the types do not convert: re-sync the table",
+    "42704": IN_THE_WAY,
+    "42804": IN_THE_WAY,
+    "42883": IN_THE_WAY,
     "42846": "the types do not convert: re-sync the table",
     "53100": "free disk space on the database server, then retry",
     "53200": "give the server more memory, or lower its work_mem",
@@ -153,6 +171,8 @@ REMEDIES = {
 STAGING = re.compile(r'\s*CREATE (?:TEMPORARY TABLE|TABLE "?pg_temp"?\.)')
 CREATED_IN = re.compile(rf"\s*CREATE TABLE ({NAME})\.")
 TOUCHED = re.compile(rf"(?:TABLE|INTO|UPDATE|FROM|COPY|COLUMN) ({NAME})\.({NAME})")
+ABOUT_VALUES = ("22", "54001")
+"""The SQLSTATEs of values that a type refuses."""
 
 
 def sqlstate(error: BaseException) -> str | None:
@@ -203,13 +223,21 @@ def explain(
     about = ", ".join([subject, *getattr(error, "__notes__", [])])
     if isinstance(error, sa.exc.TimeoutError):
         return UnreachableError(f"{about}: every connection to PostgreSQL was busy for too long")
-    state = sqlstate(error)
+    state = _finer(sqlstate(error), error.orig)
     kind = UnreachableError if is_transient(error) else WarehouseError
     if state is None:
         return kind(f"{about}: {_without_state(error.orig)}")
     remedy = _missing_grant(error, database) if state == "42501" else None
     remedy = remedy or _by_state(REMEDIES, state)
     return kind(f"{about}: {': '.join(filter(None, (_what(error, state), remedy)))}")
+
+
+def value_refusal(error: DBAPIError) -> str | None:
+    """Why the warehouse refuses a value, by its type or domain; None if it is about something else."""
+    state = sqlstate(error)
+    if state is None or not state.startswith(REFUSED_VALUES):
+        return None
+    return WORDING.get(state, "a value does not fit the column")
 
 
 def explain_copy(
@@ -224,7 +252,7 @@ def explain_copy(
         before: how many rows were copied before those of the COPY.
     """
     state = error.sqlstate
-    if state is None or not state.startswith("22"):
+    if state is None or not state.startswith(ABOUT_VALUES):
         return None
     place = _place(error.diag.context or "", table, columns)
     if place is None:
@@ -248,6 +276,12 @@ def _place(context: str, table: str, columns: Mapping[str, str]) -> tuple[int, s
     rest = behind[number.end() :]
     named = [name for name in columns if rest.endswith(name)]
     return int(number[0]), max(named, key=len, default=None)
+
+
+def _finer(state: str | None, cause: BaseException | None) -> str | None:
+    """What happened, where a SQLSTATE has two meanings."""
+    named = isinstance(cause, psycopg.Error) and cause.diag.constraint_name
+    return NO_PARTITION if state == "23514" and not named else state
 
 
 def _what(error: DBAPIError, state: str) -> str:

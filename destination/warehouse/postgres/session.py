@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import count
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import sqlalchemy as sa
@@ -24,15 +24,18 @@ from sqlalchemy.schema import (
 
 from destination.cancellation import Cancellation
 from destination.schema import TEXT_TYPES, Column, Table
-from destination.warehouse.base import Capabilities, Result, Session, StoredTable, TableName
-from destination.warehouse.ddl import AlterTable
-from destination.warehouse.naming import comment_for
-from destination.warehouse.postgres import catalog, holders, types
+from destination.warehouse.base import Capabilities, Result, Session
+from destination.warehouse.ddl import AlterTable, Conversion, NamedType
+from destination.warehouse.naming import STAGING_PREFIX, Naming
+from destination.warehouse.postgres import catalog, conversions, holders, types
 from destination.warehouse.postgres.contract import LOCK_TIMEOUT
 from destination.warehouse.postgres.copying import Copying
 from destination.warehouse.postgres.driver import as_sqlalchemy, driver_of, names_of
-from destination.warehouse.postgres.errors import LOCK_NOT_AVAILABLE, sqlstate
+from destination.warehouse.postgres.errors import LOCK_NOT_AVAILABLE, sqlstate, value_refusal
+from destination.warehouse.postgres.marks import Mark
 from destination.warehouse.postgres.outcome import short_number
+from destination.warehouse.postgres.upsert import Upsert
+from destination.warehouse.stored import StoredColumn, StoredTable, TableName
 
 WHOLE_PAGES: dict[str, Any] = {"postgresql_with": {"toast_tuple_target": 8160}}
 """Rows are stored whole as long as they fit a page. Those of a staging table are compressed only in
@@ -49,6 +52,7 @@ LOOK = "30s"
 NOT_IN_TIME = frozenset({LOCK_NOT_AVAILABLE})
 NOT_LOCKABLE = "42809"
 """Of a foreign table, which takes no lock by command."""
+TEXT = NamedType("text")
 DUPLICATE_KEY = frozenset({"23505"})
 IN_THE_WAY = frozenset({LOCK_NOT_AVAILABLE, "42501", "2BP01"})
 """A lock that is not available, a table that another owns, an object that depends on it."""
@@ -56,7 +60,10 @@ IN_THE_WAY = frozenset({LOCK_NOT_AVAILABLE, "42501", "2BP01"})
 logger = logging.getLogger(__name__)
 
 CAPABILITIES = Capabilities(
-    name_bytes=63,
+    naming=Naming(
+        limit=63,
+        reserved=frozenset({"cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"}),
+    ),
     reserved_schemas=frozenset({"information_schema"}),
     reserved_schema_prefix="pg_",
 )
@@ -94,7 +101,7 @@ class PostgresSession(Session):
         if catalog.schema_exists(self, stored):
             return
         self.execute(CreateSchema(stored))
-        if comment := comment_for(schema, stored):
+        if comment := self.capabilities.naming.comment("", schema):
             self._execute_raw(
                 sql.SQL("COMMENT ON SCHEMA {} IS {}").format(sql.Identifier(stored), comment)
             )
@@ -162,6 +169,10 @@ class PostgresSession(Session):
             waited = time.monotonic() - begun
             logger.warning("%s: waits since %.0f s for a lock of %s", subject, waited, holder)
 
+    def keep_writers_out(self, table: sa.Table) -> None:
+        name, _ = names_of(table)
+        self._execute_raw(sql.SQL("LOCK TABLE {} IN SHARE MODE").format(name))
+
     def type_name(self, column: Column) -> str:
         return types.type_name(column)
 
@@ -171,12 +182,25 @@ class PostgresSession(Session):
     def type_remark(self, column: Column) -> bool:
         return types.needs_remark(column.type)
 
+    def mark(self, table: sa.Table, names: Sequence[str]) -> None:
+        if names:
+            self.execute(Mark(table, names))
+
+    def require_free_name(self, name: TableName) -> None:
+        catalog.require_free_name(self, name)
+
     def storage(self, table: Table) -> dict[str, Any]:
         texts = [column for column in table.columns if column.type in TEXT_TYPES]
         return WHOLE_PAGES if len(texts) >= MANY_TEXTS else {}
 
     def cast(self, value: sa.ColumnElement[Any], source: str, target: str) -> sa.ColumnElement[Any]:
-        return types.cast(value, source, target)
+        return conversions.cast(value, source, target)
+
+    def conversion(self, value: sa.Column[Any], old: StoredColumn, new: Column) -> Conversion:
+        return conversions.conversion(value, old, new)
+
+    def fraction_digits(self, number: sa.ColumnElement[Any]) -> sa.ColumnElement[int]:
+        return sa.func.min_scale(number)
 
     def has_written(self, table: sa.Table) -> Callable[[Session], bool]:
         number = self.scalar(sa.select(sa.cast(sa.func.pg_current_xact_id(), sa.Text)))
@@ -185,7 +209,7 @@ class PostgresSession(Session):
 
     def create_staging(self, columns: Sequence[sa.Column[Any]]) -> sa.Table:
         table = sa.Table(
-            f"fivetran_staging_{next(self._staging_numbers)}",
+            f"{STAGING_PREFIX}{next(self._staging_numbers)}",
             sa.MetaData(),
             *columns,
             schema="pg_temp",
@@ -215,6 +239,19 @@ class PostgresSession(Session):
 
     def unless_duplicate(self, work: Callable[[], Result | None]) -> Result | None:
         return self._unless(DUPLICATE_KEY, work)
+
+    def refusal(self, statement: sa.Executable) -> str | None:
+        savepoint = self.connection.begin_nested()
+        try:
+            self.execute(statement)
+        except DBAPIError as error:
+            reason = value_refusal(error)
+            if error.connection_invalidated or reason is None:
+                raise
+            savepoint.rollback()
+            return reason
+        savepoint.commit()
+        return None
 
     def key_built_last(
         self, target: StoredTable, work: Callable[[], Result | None]
@@ -276,14 +313,7 @@ class PostgresSession(Session):
     def upsert(
         self, target: sa.Table, rows: sa.Select[Any], names: Sequence[str], key: Sequence[str]
     ) -> sa.Executable:
-        insert = postgresql.insert(target).from_select(list(names), rows)
-        keys = [target.c[name] for name in key]
-        others = [name for name in names if name not in key]
-        if not others:
-            return insert.on_conflict_do_nothing(index_elements=keys)
-        return insert.on_conflict_do_update(
-            index_elements=keys, set_={name: insert.excluded[name] for name in others}
-        )
+        return Upsert(target, rows, names, key)
 
     def last_rows(
         self,
@@ -300,8 +330,12 @@ class PostgresSession(Session):
         where: sa.ColumnElement[bool],
         order: sa.ColumnElement[Any],
     ) -> sa.ColumnElement[Any]:
+        kind = cast("NamedType", value.type)
+        if not types.is_made_here(kind.name):
+            text = self.last_value(sa.cast(value, TEXT), where, order)
+            return sa.cast(text, NamedType(kind.name))
         latest_first = postgresql.aggregate_order_by(value, order.desc())
-        values = sa.func.array_agg(latest_first, type_=postgresql.ARRAY(value.type))
+        values = sa.func.array_agg(latest_first, type_=postgresql.ARRAY(kind))
         return values.filter(where)[1]
 
     def is_modified(self, mask: sa.ColumnElement[Any], position: int) -> sa.ColumnElement[bool]:

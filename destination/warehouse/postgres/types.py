@@ -1,16 +1,14 @@
-"""PostgreSQL's types for Fivetran's, both ways, and the casts between them."""
+"""PostgreSQL's types for Fivetran's, both ways."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import pyarrow as pa
-import sqlalchemy as sa
 
+from destination.errors import RequestError
 from destination.rows import arrow_type
 from destination.schema import Column, DataType, DecimalParams
-from destination.warehouse.ddl import NamedType
 
 TYPE_NAMES: dict[DataType, str] = {
     DataType.BOOLEAN: "boolean",
@@ -51,9 +49,8 @@ NEAREST_TYPES: dict[str, DataType] = {
 """The Fivetran type of each type in `pg_type`; any other, made by hand, is a STRING."""
 
 WITH_LENGTH = frozenset({"varchar", "bpchar"})
+MAX_PRECISION = 1000
 MODIFIER_HEADER_BYTES = 4
-NUMBERS = frozenset({"smallint", "integer", "bigint", "real", "double precision", "numeric"})
-TEXTS = frozenset({"text", "character varying", "character"})
 UNLIMITED = {
     "character varying": "character varying",
     "character": "bpchar",
@@ -65,10 +62,17 @@ LIMITED = re.compile(rf"(?P<base>{'|'.join(UNLIMITED)})(\(\d+\))?(?P<array>(\[\]
 
 
 def type_name(column: Column) -> str:
-    """The PostgreSQL type of a column that the project creates."""
-    if column.type is DataType.DECIMAL and column.decimal is not None:
-        return f"numeric({column.decimal.precision},{column.decimal.scale})"
-    return TYPE_NAMES[column.type]
+    """The PostgreSQL type of a column that the project creates.
+
+    Raises:
+        RequestError: if PostgreSQL has no DECIMAL of so many digits.
+    """
+    decimal = column.decimal
+    if column.type is not DataType.DECIMAL or decimal is None:
+        return TYPE_NAMES[column.type]
+    if not 0 <= decimal.scale <= decimal.precision <= MAX_PRECISION:
+        raise RequestError(f'column "{column.name}": PostgreSQL has no {decimal}')
+    return f"numeric({decimal.precision},{decimal.scale})"
 
 
 def wire_type_name(column: Column) -> str:
@@ -76,6 +80,14 @@ def wire_type_name(column: Column) -> str:
     if column.type is DataType.DECIMAL and arrow_type(column) == pa.string():
         return "text"
     return type_name(column)
+
+
+def is_made_here(name: str) -> bool:
+    """Whether a type is one of those that the project creates; others are made by hand.
+
+    Those are never arrays, which PostgreSQL does not collect into arrays one by one.
+    """
+    return bare(name) in TYPE_NAMES.values()
 
 
 def described_column(
@@ -114,33 +126,14 @@ def _length(modifier: int) -> int | None:
     return None if modifier < MODIFIER_HEADER_BYTES else modifier - MODIFIER_HEADER_BYTES
 
 
-def cast(value: sa.ColumnElement[Any], source: str, target: str) -> sa.ColumnElement[Any]:
-    """A value of one PostgreSQL type as another.
-
-    Binaries become base64 and back, as Fivetran writes them; booleans become 1 and 0; whatever else
-    PostgreSQL itself converts.
-    """
-    if source == target:
-        return value
-    origin, goal = _bare(source), _bare(target)
-    if origin == "bytea" and goal in TEXTS:
-        value = sa.func.translate(sa.func.encode(value, "base64"), "\n", "")
-    elif origin in TEXTS and goal == "bytea":
-        return sa.func.decode(value, "base64")
-    elif origin == "boolean" and goal in NUMBERS:
-        value = sa.cast(value, sa.Integer)
-    elif origin in NUMBERS and goal == "boolean":
-        return value != sa.literal(0, sa.Integer)
-    return sa.cast(value, NamedType(_without_length(target)))
-
-
-def _without_length(name: str) -> str:
+def without_length(name: str) -> str:
     """The type without its length: a cast cuts a value to that, an assignment refuses it."""
     limited = LIMITED.fullmatch(name)
     return f"{UNLIMITED[limited['base']]}{limited['array']}" if limited else name
 
 
-def _bare(name: str) -> str:
+def bare(name: str) -> str:
+    """The type without its parameters."""
     return name.split("(", 1)[0]
 
 

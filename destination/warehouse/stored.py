@@ -1,0 +1,142 @@
+"""Tables and columns as a warehouse stores them, found by the names under which it does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import sqlalchemy as sa
+
+from destination.errors import RequestError
+from destination.schema import Column, Table
+from destination.warehouse.naming import Naming
+
+SHOWN_CHARACTERS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class TableName:
+    """A table as the request names it."""
+
+    schema: str
+    table: str
+
+    def __str__(self) -> str:
+        return f'table "{_abbreviated(self.schema)}"."{_abbreviated(self.table)}"'
+
+
+def _abbreviated(name: str) -> str:
+    """A name as messages show it, which must stay short whatever a request holds."""
+    return name if len(name) <= SHOWN_CHARACTERS else f"{name[:SHOWN_CHARACTERS]}…"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredColumn:
+    """A column as the warehouse stores it.
+
+    Args:
+        column: as Fivetran sees it, under its full name.
+        name: its name in the warehouse.
+        type_name: its type there, with parameters.
+        comment: its comment.
+        made_here: whether this project made it, and nobody renamed it by hand since.
+        generated: whether the warehouse gives it its values and takes none.
+    """
+
+    column: Column
+    name: str
+    type_name: str
+    comment: str | None
+    made_here: bool
+    generated: bool
+
+    def called(self, name: str) -> StoredColumn:
+        """The column under another full name."""
+        return replace(self, column=replace(self.column, name=name))
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTable:
+    """A table as the warehouse stores it.
+
+    Args:
+        name: as the request names it.
+        clause: the table for SQLAlchemy statements, under its stored names.
+        columns: its columns, in the order they have in the warehouse.
+        key_constraint: the name of its primary key; None if it has none.
+        plain_key: the key's definition in the warehouse's words, if its index can be dropped and
+            built anew without a trace; None otherwise.
+        standalone: whether a row may be deleted and inserted anew without anybody noticing: no
+            trigger, foreign key, rule or policy is about the table.
+        mergeable: whether a statement can insert or update by the key; not if deferrable, nor by rules.
+        policies: the row-level security policies that hide rows from us; None if none may.
+        comment: its comment.
+        naming: how its warehouse stores names.
+    """
+
+    name: TableName
+    clause: sa.Table
+    columns: tuple[StoredColumn, ...]
+    key_constraint: str | None
+    plain_key: str | None
+    standalone: bool
+    mergeable: bool
+    policies: tuple[str, ...] | None
+    comment: str | None
+    naming: Naming
+
+    @property
+    def table(self) -> Table:
+        """The table as Fivetran sees it."""
+        return Table(self.name.table, tuple(stored.column for stored in self.columns))
+
+    @property
+    def key(self) -> frozenset[str]:
+        """The full names of the primary key's columns."""
+        return frozenset(column.name for column in self.table.key)
+
+    def find(self, name: str) -> StoredColumn | None:
+        """The column of that full name; None if the table has none.
+
+        It is found by the name under which it is stored, whatever its comment tells.
+        """
+        stored = self.naming.stored(name)
+        return next((column.called(name) for column in self.columns if column.name == stored), None)
+
+    def as_called_by(self, table: Table) -> StoredTable:
+        """The same table, its columns under the full names that a request's table has for them."""
+        names = {self.naming.stored(column.name): column.name for column in table.columns}
+        columns = [
+            column.called(names.get(column.name, column.column.name)) for column in self.columns
+        ]
+        return replace(self, columns=tuple(columns))
+
+    def get(self, name: str) -> StoredColumn:
+        """The column of that full name.
+
+        Raises:
+            RequestError: if the table has none.
+        """
+        stored = self.find(name)
+        if stored is None:
+            raise RequestError(f'{self.name} has no column "{name}": re-sync the table')
+        return stored
+
+    def require_every_row(self) -> None:
+        """Check that no row is hidden from us.
+
+        Raises:
+            RequestError: if a policy may hide rows: they would be neither updated nor deleted.
+        """
+        if self.policies is None:
+            return
+        policies = ", ".join(f'"{policy}"' for policy in self.policies) or "that allows nothing"
+        raise RequestError(
+            f"{self.name} has row-level security that holds for its owner too (policy {policies}): "
+            f"run ALTER TABLE … NO FORCE ROW LEVEL SECURITY as its owner, or give Fivetran's user "
+            f"BYPASSRLS"
+        )
+
+    def __getitem__(self, name: str) -> sa.Column[Any]:
+        """The column of that full name, for SQLAlchemy statements."""
+        return self.clause.c[self.get(name).name]

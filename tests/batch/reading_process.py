@@ -1,0 +1,38 @@
+"""A process that reads a batch file several times at once, and prints its peak memory in MiB."""
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from destination.batch.decompression import Compression
+from destination.batch.reader import BatchFile, FileParams
+from destination.memory import Budget
+from destination.schema import Column, DataType, Table
+
+
+def read(file: BatchFile) -> int:
+    with file.open() as rows:
+        return sum(batch.num_rows for batch in rows)
+
+
+def peak_kib() -> int:
+    """The largest resident size of this program; getrusage's counts that of the one that began it."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+
+
+def main(path: str, compression: str, files: str) -> None:
+    """Read a file of one column of texts."""
+    params = FileParams(
+        Compression(compression), encrypted=False, null_string="", unmodified_string=""
+    )
+    table = Table("t", (Column("text", DataType.STRING),))
+    file = BatchFile(path, None, params, table, Budget())
+    with ThreadPoolExecutor(int(files)) as readers:
+        counts = set(readers.map(read, [file] * int(files)))
+    assert len(counts) == 1
+    sys.stdout.write(f"{peak_kib() >> 10}\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,1 @@
+"""Tests of local_platform/sync, most of them with a source server of their own."""
