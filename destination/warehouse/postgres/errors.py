@@ -228,7 +228,7 @@ def explain(
     if state is None:
         return kind(f"{about}: {_without_state(error.orig)}")
     remedy = _missing_grant(error, database) if state == "42501" else None
-    remedy = remedy or _by_state(REMEDIES, state)
+    remedy = remedy or _by_state(REMEDIES, state) or _of_pooler(error.orig, state)
     return kind(f"{about}: {': '.join(filter(None, (_what(error, state), remedy)))}")
 
 
@@ -320,9 +320,19 @@ def _without_state(cause: BaseException | None) -> str:
         return f"the driver refused it ({type(cause).__name__})"
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
     message = "; ".join(dict.fromkeys(lines))
-    signs = [sign for sign in CONNECTION_REMEDIES if sign in message]
-    remedy = CONNECTION_REMEDIES[signs[0]] if signs else OTHER_CONNECTION_REMEDY
+    remedy = _by_sign(message) or OTHER_CONNECTION_REMEDY
     return f"PostgreSQL cannot be reached ({message}): {remedy}"
+
+
+def _of_pooler(cause: BaseException | None, state: str) -> str | None:
+    """What to do about what a pooler says instead of its server, which has a SQLSTATE of class 08."""
+    if not state.startswith("08") or not isinstance(cause, psycopg.Error):
+        return None
+    return _by_sign(cause.diag.message_primary or "")
+
+
+def _by_sign(message: str) -> str | None:
+    return next((told for sign, told in CONNECTION_REMEDIES.items() if sign in message), None)
 
 
 def _by_state(words: Mapping[str, str], state: str) -> str | None:
