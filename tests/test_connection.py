@@ -15,6 +15,7 @@ from destination.sdk import common_pb2 as common
 from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
 from destination.warehouse.postgres.database import APPLICATION_NAME
 from tests.fix_connector import Client, calling, column
+from tests.fix_proxy import Proxy, Trap
 from tests.fix_server import PASSWORD, OwnServer
 from tests.fix_ssh import SshServer
 from tests.waiting import wait_until
@@ -269,3 +270,23 @@ def test_client_certificate(
     configuration["sslcert"] = upload(issued.cert_chain_pems[0].bytes())
     configuration["sslkey"] = upload(issued.private_key_pem.bytes())
     assert failure_of(stub, configuration) == ""
+
+
+@pytest.mark.usefixtures("tls")
+def test_line_with_tls_that_is_cut_is_retried(patient: Client, tls_server: OwnServer) -> None:
+    """OpenSSL then says that a line ended unexpectedly; no SQLSTATE comes with that."""
+    direct = tls_server.configuration
+    names = {"database": "dbname"}
+    proxy = Proxy({names.get(name, name): value for name, value in direct.items()})
+    with psycopg.connect(proxy.conninfo, sslmode="require") as connection:
+        proxy.cut()
+        with pytest.raises(psycopg.OperationalError, match="SSL") as cut:
+            connection.execute("SELECT 1")
+        assert cut.value.sqlstate is None
+    patient.configuration = {**direct, "port": str(proxy.port), "sslmode": "require"}
+    assert patient.create(TABLE).success
+    for trap in (Trap("client", after=500), Trap("server", after=500)):
+        proxy.set_trap(trap)
+        assert patient.write(TABLE, replace=[[{"id": i} for i in range(1000)]]).success
+    assert proxy.sprung == len((trap, trap))
+    proxy.close()

@@ -14,9 +14,9 @@ import pytest
 
 from destination.memory import Budget
 from destination.sdk import common_pb2 as common
-from destination.warehouse.postgres.database import PostgresWarehouse
+from destination.warehouse.postgres.database import PostgresWarehouse, RetryPolicy
 from destination_tester.files import BatchFiles, Row
-from tests.fix_connector import Client, column, reaching, serving
+from tests.fix_connector import Client, calling, column, reaching, serving
 from tests.fix_roles import plays_samples
 from tests.fix_server import PASSWORD, OwnServer
 from tests.waiting import wait_until
@@ -110,3 +110,50 @@ def test_what_others_leave_in_a_pooled_session_changes_nothing(
     with closing(psycopg.connect(pooler, client_encoding="UTF8")) as connection:
         found = connection.execute(query.format(psycopg.sql.Identifier(schema, "t"))).fetchall()
     assert found == [(5000, "é 日本 😀", "é 日本 😀")]
+
+
+@contextmanager
+def calling_through(uri: str, schema: str, directory: Path, retry: RetryPolicy) -> Iterator[Client]:
+    """A client of a connector that reaches a server through a pooler."""
+    with calling(lambda _: PostgresWarehouse.from_uri(uri, retry), schema, directory) as client:
+        yield client
+
+
+@pytest.mark.usefixtures("pooler")
+def test_pooler_that_is_full_is_waited_for(
+    password_server: OwnServer, schema: str, tmp_path: Path
+) -> None:
+    with pgbouncer(password_server, max_client_conn="2") as uri, ThreadPoolExecutor(1) as calls:
+        others = [psycopg.connect(uri) for _ in range(2)]
+        with calling_through(uri, schema, tmp_path, RetryPolicy(0, 0.1, 1)) as client:
+            message = client.describe("t").task.message
+        with calling_through(uri, schema, tmp_path, RetryPolicy(20, 0.1)) as client:
+            describing = calls.submit(client.describe, "t")
+            with pytest.raises(TimeoutError):
+                describing.result(1)
+            for each in others:
+                each.close()
+            assert describing.result().not_found
+    assert "no more connections allowed (max_client_conn)" in message
+    assert "raise this setting of PgBouncer, or end sessions" in message
+
+
+@pytest.mark.usefixtures("pooler")
+def test_server_that_a_pooler_cannot_reach_is_waited_for(
+    password_server: OwnServer, schema: str, tmp_path: Path
+) -> None:
+    with (
+        pgbouncer(password_server, server_login_retry="1", query_wait_timeout="3") as uri,
+        ThreadPoolExecutor(1) as calls,
+    ):
+        password_server.stop("fast")
+        with calling_through(uri, schema, tmp_path, RetryPolicy(0, 0.1, 2)) as client:
+            message = client.describe("t").task.message
+        with calling_through(uri, schema, tmp_path, RetryPolicy(60, 0.5)) as client:
+            describing = calls.submit(client.describe, "t")
+            with pytest.raises(TimeoutError):
+                describing.result(2)
+            password_server.start()
+            assert describing.result().not_found
+    assert "server_login_retry" in message
+    assert "look at PgBouncer's log: it cannot log in to its server" in message

@@ -1,8 +1,11 @@
 """The server's process ended in the middle of a batch: calls finish, or leave nothing behind."""
 
+import re
+import signal
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -11,12 +14,14 @@ import grpc
 import pytest
 
 from destination.sdk import common_pb2 as common
+from destination.warehouse.postgres import session
 from destination_tester.files import BatchFiles, Row
 from tests.fix_connector import Client, column, reaching
 from tests.fix_postgres import Database
 from tests.fix_secrets import MARK
 from tests.test_faults import wait_for_sessions
 from tests.test_server import Running, start
+from tests.waiting import wait_until
 
 TABLE = common.Table(name="t", columns=[column("id", common.LONG, key=True), column("text")])
 ROWS: list[Row] = [{"id": i, "text": MARK} for i in range(5000)]
@@ -102,3 +107,36 @@ def test_server_opens_nothing_for_writing_and_dumps_no_core(
         flags = int((directory / "fdinfo" / descriptor.name).read_text().split()[3], 8)
         if target.startswith("/") and not target.startswith("/dev/"):
             assert flags & 0o3 == 0, target
+
+
+def test_stopped_process_is_named_and_applies_nothing_when_it_goes_on(
+    process: Running,
+    far_client: Client,
+    client: Client,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It had been given up meanwhile, and its session was ended by the statement that the log shows."""
+    monkeypatch.setattr(session, "LOOK", "300ms")
+    newer: list[Row] = [{"id": i, "text": "newer"} for i in range(100)]
+    with ThreadPoolExecutor(1) as calls:
+        with database.locked("t"):
+            call = writing(far_client)
+            wait_for_sessions(database, 1)
+            process.process.send_signal(signal.SIGSTOP)
+        call.cancel()
+        succeeding = calls.submit(client.write, TABLE, replace=[newer])
+        remedy = re.compile(r"SELECT pg_terminate_backend\(\d+\)")
+        wait_until(lambda: bool(remedy.search(caplog.text)))
+        assert "that waits for its client" in caplog.text
+        found = remedy.search(caplog.text)
+        assert found is not None
+        database.execute(found[0])
+        assert succeeding.result().success
+    process.process.send_signal(signal.SIGCONT)
+    time.sleep(3)
+    process.stop()
+    assert any("nothing was done, since it was cancelled" in line for line in process.lines)
+    expected = [(i, "newer") for i in range(100)]
+    assert database.rows("t", "id", "text") == sorted(expected, key=repr)

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import pyarrow as pa
 import sqlalchemy as sa
+from sqlalchemy.schema import ExecutableDDLElement
 from sqlalchemy.sql import quoted_name
 
 from destination import telemetry
 from destination.cancellation import Cancellation
 from destination.errors import RequestError
+from destination.progress import Progress
 from destination.schema import Column, Table
 from destination.warehouse.ddl import Conversion
 from destination.warehouse.naming import Naming
@@ -48,6 +49,7 @@ class Session(ABC):
     Attributes:
         landed: tells in a later session whether what this one did is there; None for work that may
             be done again.
+        progress: how far it has come, for the log.
     """
 
     capabilities: Capabilities
@@ -56,6 +58,7 @@ class Session(ABC):
     def __init__(self, connection: sa.Connection, cancellation: Cancellation) -> None:
         self.connection = connection
         self.cancellation = cancellation
+        self.progress = Progress()
 
     def execute(self, statement: sa.Executable) -> int:
         """Execute a statement.
@@ -64,6 +67,8 @@ class Session(ABC):
             How many rows it changed.
         """
         self.cancellation.check()
+        changes_shape = isinstance(statement, ExecutableDDLElement)
+        self.progress.phase = "changing the table" if changes_shape else "merging rows"
         name = "merge" if statement.is_dml else "change"
         with telemetry.phase(name, statement.__visit_name__):
             return self.connection.execute(statement).rowcount
@@ -226,8 +231,15 @@ class Session(ABC):
         """
 
     @abstractmethod
-    def key_built_last(self, target: StoredTable) -> AbstractContextManager[None]:
-        """Fill an empty table before its key's index is built, where nobody is in the way."""
+    def key_built_last(
+        self, target: StoredTable, work: Callable[[], Result | None]
+    ) -> Result | None:
+        """Fill an empty table before its key's index is built; with it where others want to read.
+
+        Args:
+            target: the table, which is empty.
+            work: fills it by `copy`; it may run twice, each time from the beginning.
+        """
 
     @abstractmethod
     def upsert(

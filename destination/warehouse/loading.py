@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -130,10 +130,10 @@ def replace(
     with BegunSource(sources[0]) as first:
         files = [first, *sources[1:]]
         if empty or (large and _follows(session, target, key, first)):
-            last = session.key_built_last(target) if empty and large else nullcontext()
-            copied = session.unless_duplicate(
-                lambda: _copy_straight(session, target, key, files, last)
-            )
+            copy = partial(_copy_straight, session, target, key, files)
+            if empty and large:
+                copy = partial(session.key_built_last, target, copy)
+            copied = session.unless_duplicate(copy)
             if copied is not None:
                 then(None)
                 return copied
@@ -157,20 +157,15 @@ def _append(session: Session, target: StoredTable, sources: Sequence[RowSource])
 
 
 def _copy_straight(
-    session: Session,
-    target: StoredTable,
-    key: Sequence[str],
-    sources: Sequence[RowSource],
-    around: AbstractContextManager[None],
+    session: Session, target: StoredTable, key: Sequence[str], sources: Sequence[RowSource]
 ) -> int | None:
     """Copy files into the table; None where one of them cannot be, or rows share a key."""
     count = 0
-    with around:
-        for source in sources:
-            copied = _copy(session, target, source)
-            if copied is None:
-                return None
-            count += copied
+    for source in sources:
+        copied = _copy(session, target, source)
+        if copied is None:
+            return None
+        count += copied
     if not target.mergeable and is_repeated(session, target.clause, [target[k] for k in key]):
         return None
     return count

@@ -24,7 +24,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from destination import telemetry
+from destination import progress, telemetry
 from destination.cancellation import Cancellation
 from destination.configuration import Configuration
 from destination.errors import UnreachableError, WarehouseError
@@ -32,7 +32,7 @@ from destination.schema import Column, DataType, Table
 from destination.telemetry.metrics import Metric
 from destination.warehouse import tables
 from destination.warehouse.base import Session, Warehouse
-from destination.warehouse.postgres import certificates
+from destination.warehouse.postgres import certificates, holders
 from destination.warehouse.postgres.contract import URL, UTF8, begin
 from destination.warehouse.postgres.driver import driver_of
 from destination.warehouse.postgres.errors import (
@@ -283,10 +283,11 @@ class PostgresWarehouse(Warehouse):
         self, subject: str, work: Callable[[Session], Result], cancellation: Cancellation
     ) -> Result:
         with _connected(self._engine) as connection, _left_if_read_only(connection):
-            with _interruptible(connection, cancellation):
+            with _interruptible(connection, cancellation), holders.noted(connection):
                 transaction = Transaction.begun(connection)
                 session = PostgresSession(connection, cancellation)
-                result = work(session)
+                with progress.logged(subject, session.progress):
+                    result = work(session)
             cancellation.check()
             try:
                 with telemetry.phase("commit"):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
 import psycopg
 import sqlalchemy as sa
+from psycopg import sql
 from sqlalchemy.exc import DBAPIError
 
 
@@ -38,3 +39,12 @@ def sqlalchemy_error(
 ) -> DBAPIError:
     """The driver's error as SQLAlchemy raises those of its own statements."""
     return DBAPIError(statement, None, error, connection_invalidated=driver.broken)
+
+
+def names_of(
+    table: sa.Table, columns: Sequence[sa.Column[Any]] = ()
+) -> tuple[sql.Identifier, sql.Composed]:
+    """A table and a list of its columns, for statements that SQLAlchemy has no words for."""
+    parts = [part for part in (table.schema, table.name) if part]
+    listed = sql.SQL(", ").join(sql.Identifier(column.name) for column in columns)
+    return sql.Identifier(*parts), listed

@@ -19,13 +19,14 @@ from destination.errors import BatchFileError, TunnelLostError, UnreachableError
 
 READ_ONLY = "25006"
 """read_only_sql_transaction: of a standby, or a primary that has become one."""
+LOCK_NOT_AVAILABLE = "55P03"
 TRANSIENT_CLASSES = frozenset({"08", "40"})
 TRANSIENT_STATES = frozenset(
     {
         READ_ONLY,
         "25P03",  # idle_in_transaction_session_timeout
         "53300",  # too_many_connections
-        "55P03",  # lock_not_available
+        LOCK_NOT_AVAILABLE,
         "57P01",  # admin_shutdown
         "57P02",  # crash_shutdown
         "57P03",  # cannot_connect_now: starting up, shutting down
@@ -128,7 +129,7 @@ WORDING = {
     "53100": "the disk is full",
     "53200": "the server's memory is exhausted",
     "53300": "the server has too many sessions",
-    "55P03": "a lock was not to be had in time",
+    LOCK_NOT_AVAILABLE: "a lock was not to be had in time",
     "54001": "a value is nested too deep",
     "57014": "the statement was cancelled",
     "57P": "the server ended the session",
@@ -162,7 +163,7 @@ REMEDIES = {
     "53100": "free disk space on the database server, then retry",
     "53200": "give the server more memory, or lower its work_mem",
     "53300": "raise its max_connections, or end sessions",
-    "55P03": "another session holds a lock on the table: end it, then retry",
+    LOCK_NOT_AVAILABLE: "another session holds a lock on the table: end it, then retry",
     "57014": "somebody, or a statement_timeout, stopped it: raise the timeout for this user",
     "40P01": "another session locks the same rows: end it, then retry",
 }
@@ -178,6 +179,12 @@ def sqlstate(error: BaseException) -> str | None:
     """The SQLSTATE of a driver's error; None if it has none."""
     cause = error.orig if isinstance(error, DBAPIError) else error
     return cause.sqlstate if isinstance(cause, psycopg.Error) else None
+
+
+def table_of(error: DBAPIError) -> str | None:
+    """The stored table that a statement that failed is about, quoted; None if it is about none."""
+    found = TOUCHED.search(error.statement or "")
+    return found and f"{found[1]}.{found[2]}"
 
 
 def is_transient(error: BaseException) -> bool:
@@ -221,7 +228,7 @@ def explain(
     if state is None:
         return kind(f"{about}: {_without_state(error.orig)}")
     remedy = _missing_grant(error, database) if state == "42501" else None
-    remedy = remedy or _by_state(REMEDIES, state)
+    remedy = remedy or _by_state(REMEDIES, state) or _of_pooler(error.orig, state)
     return kind(f"{about}: {': '.join(filter(None, (_what(error, state), remedy)))}")
 
 
@@ -234,7 +241,7 @@ def value_refusal(error: DBAPIError) -> str | None:
 
 
 def explain_copy(
-    error: psycopg.Error, table: str, columns: Mapping[str, str]
+    error: psycopg.Error, table: str, columns: Mapping[str, str], before: int = 0
 ) -> BatchFileError | None:
     """An error about a row that COPY refuses; None if it is about something else.
 
@@ -242,6 +249,7 @@ def explain_copy(
         error: the driver's error.
         table: the stored name of the COPY's table.
         columns: the full name of each column of the COPY, by its name there.
+        before: how many rows were copied before those of the COPY.
     """
     state = error.sqlstate
     if state is None or not state.startswith(ABOUT_VALUES):
@@ -251,7 +259,8 @@ def explain_copy(
         return None
     row, column = place
     reason = WORDING.get(state, "a value does not fit the column")
-    return BatchFileError(reason, row=row, column=None if column is None else columns[column])
+    named = None if column is None else columns[column]
+    return BatchFileError(reason, row=before + row, column=named)
 
 
 def _place(context: str, table: str, columns: Mapping[str, str]) -> tuple[int, str | None] | None:
@@ -311,9 +320,19 @@ def _without_state(cause: BaseException | None) -> str:
         return f"the driver refused it ({type(cause).__name__})"
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
     message = "; ".join(dict.fromkeys(lines))
-    signs = [sign for sign in CONNECTION_REMEDIES if sign in message]
-    remedy = CONNECTION_REMEDIES[signs[0]] if signs else OTHER_CONNECTION_REMEDY
+    remedy = _by_sign(message) or OTHER_CONNECTION_REMEDY
     return f"PostgreSQL cannot be reached ({message}): {remedy}"
+
+
+def _of_pooler(cause: BaseException | None, state: str) -> str | None:
+    """What to do about what a pooler says instead of its server, which has a SQLSTATE of class 08."""
+    if not state.startswith("08") or not isinstance(cause, psycopg.Error):
+        return None
+    return _by_sign(cause.diag.message_primary or "")
+
+
+def _by_sign(message: str) -> str | None:
+    return next((told for sign, told in CONNECTION_REMEDIES.items() if sign in message), None)
 
 
 def _by_state(words: Mapping[str, str], state: str) -> str | None:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
-from itertools import chain, count, islice
+from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import count
 from typing import Any, cast
 
-import psycopg
 import pyarrow as pa
 import sqlalchemy as sa
-from pgpq import ArrowToPostgresBinaryEncoder
 from psycopg import sql
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
@@ -25,16 +23,16 @@ from sqlalchemy.schema import (
 )
 
 from destination import telemetry
-from destination.ahead import ahead, handing_over
 from destination.cancellation import Cancellation
 from destination.schema import TEXT_TYPES, Column, Table
 from destination.warehouse.base import Capabilities, Result, Session
 from destination.warehouse.ddl import AlterTable, Conversion, NamedType
 from destination.warehouse.naming import STAGING_PREFIX, Naming
-from destination.warehouse.postgres import catalog, conversions, types
+from destination.warehouse.postgres import catalog, conversions, holders, types
 from destination.warehouse.postgres.contract import LOCK_TIMEOUT
-from destination.warehouse.postgres.driver import as_sqlalchemy, driver_of, sqlalchemy_error
-from destination.warehouse.postgres.errors import explain_copy, sqlstate, value_refusal
+from destination.warehouse.postgres.copying import Copying
+from destination.warehouse.postgres.driver import as_sqlalchemy, driver_of, names_of
+from destination.warehouse.postgres.errors import LOCK_NOT_AVAILABLE, sqlstate, value_refusal
 from destination.warehouse.postgres.marks import Mark
 from destination.warehouse.postgres.outcome import short_number
 from destination.warehouse.postgres.upsert import Upsert
@@ -50,13 +48,17 @@ CLAIM_SECONDS = 30
 """For how long a table is claimed, in short attempts with pauses between, before work is begun anew."""
 ATTEMPT = "1s"
 PAUSE_SECONDS = 4
-NOT_IN_TIME = frozenset({"55P03"})
+LOOK = "30s"
+"""How often one that waits for another session of this project looks which it is."""
+NOT_IN_TIME = frozenset({LOCK_NOT_AVAILABLE})
 NOT_LOCKABLE = "42809"
 """Of a foreign table, which takes no lock by command."""
 TEXT = NamedType("text")
 DUPLICATE_KEY = frozenset({"23505"})
-IN_THE_WAY = frozenset({"55P03", "42501", "2BP01"})
+IN_THE_WAY = frozenset({LOCK_NOT_AVAILABLE, "42501", "2BP01"})
 """A lock that is not available, a table that another owns, an object that depends on it."""
+
+logger = logging.getLogger(__name__)
 
 CAPABILITIES = Capabilities(
     naming=Naming(
@@ -68,6 +70,10 @@ CAPABILITIES = Capabilities(
 )
 
 
+class _GivingWayError(Exception):
+    """Somebody waits for a table from which all are barred."""
+
+
 class PostgresSession(Session):
     """A transaction in PostgreSQL."""
 
@@ -77,6 +83,7 @@ class PostgresSession(Session):
         super().__init__(connection, cancellation)
         self._staging_numbers = count(1)
         self._claimed: set[str] = set()
+        self._barred: sql.Identifier | None = None
 
     def execute(self, statement: sa.Executable) -> int:
         match statement:
@@ -91,7 +98,7 @@ class PostgresSession(Session):
         stored = self.schema(schema)
         if catalog.schema_exists(self, stored):
             return
-        self._lock(f"schema {schema}")
+        self._lock(f"schema {schema}", f'schema "{schema}"')
         if catalog.schema_exists(self, stored):
             return
         self.execute(CreateSchema(stored))
@@ -108,7 +115,7 @@ class PostgresSession(Session):
             self.execute(SetColumnComment(target))
 
     def lock(self, name: TableName) -> None:
-        self._lock(f"table {self.schema(name.schema)}\0{self.name(name.table)}")
+        self._lock(f"table {self.schema(name.schema)}\0{self.name(name.table)}", str(name))
 
     def _claim(self, table: sa.Table) -> None:
         """Lock a table against everybody, once, and let readers through until that succeeds.
@@ -119,7 +126,7 @@ class PostgresSession(Session):
         Raises:
             DBAPIError: if somebody else still holds a lock at the end.
         """
-        name, _ = _names(table, ())
+        name, _ = names_of(table)
         if name.as_string() in self._claimed:
             return
         self._claimed.add(name.as_string())
@@ -146,16 +153,26 @@ class PostgresSession(Session):
             self.cancellation.sleep(PAUSE_SECONDS)
         attempt()
 
-    def _lock(self, what: str) -> None:
-        """Wait for other sessions of this project as long as it takes; for others from then on."""
+    def _lock(self, what: str, subject: str) -> None:
+        """Wait for other sessions of this project as long as it takes, and tell who they are.
+
+        Whoever waits for longer than `LOOK` loses its place among those that wait.
+        """
         number = int.from_bytes(hashlib.sha256(what.encode()).digest()[:8], signed=True)
-        waits = [sa.func.set_config("lock_timeout", limit, True) for limit in ("0", LOCK_TIMEOUT)]
-        locking = sa.func.pg_advisory_xact_lock(number)
+        if self.scalar(sa.select(sa.func.pg_try_advisory_xact_lock(number))):
+            return
+        waits = [sa.func.set_config("lock_timeout", limit, True) for limit in (LOOK, LOCK_TIMEOUT)]
+        locking = sa.select(waits[0], sa.func.pg_advisory_xact_lock(number), waits[1])
+        begun = time.monotonic()
         with telemetry.waiting("lock"):
-            self.connection.execute(sa.select(waits[0], locking, waits[1]))
+            while not self._unless(NOT_IN_TIME, lambda: self.connection.execute(locking).all()):
+                self.cancellation.check()
+                holder = holders.of_number(self.connection, number)
+                waited = time.monotonic() - begun
+                logger.warning("%s: waits since %.0f s for a lock of %s", subject, waited, holder)
 
     def keep_writers_out(self, table: sa.Table) -> None:
-        name, _ = _names(table, ())
+        name, _ = names_of(table)
         self._execute_raw(sql.SQL("LOCK TABLE {} IN SHARE MODE").format(name))
 
     def type_name(self, column: Column) -> str:
@@ -206,34 +223,23 @@ class PostgresSession(Session):
 
     def analyze(self, table: sa.Table, columns: Sequence[sa.Column[Any]]) -> None:
         if columns:
-            self._execute_raw(sql.SQL("ANALYZE {} ({})").format(*_names(table, columns)))
+            self._execute_raw(sql.SQL("ANALYZE {} ({})").format(*names_of(table, columns)))
 
     def size(self, table: sa.Table) -> int:
-        name, _ = _names(table, ())
+        name, _ = names_of(table)
         target = sa.cast(sa.literal(name.as_string()), postgresql.REGCLASS)
         return int(self.scalar(sa.select(sa.func.pg_relation_size(target))) or 0)
 
     def copy(
         self, target: sa.Table, columns: Sequence[sa.Column[Any]], batches: Iterable[pa.RecordBatch]
     ) -> int:
-        batches = iter(batches)
-        first = list(islice(batches, 1))
-        if not first:
-            return 0
-        schema = first[0].schema
-        names = _names(target, columns)
-        statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(*names)
-        driver = driver_of(self.connection)
-        try:
-            with telemetry.phase("copy"), driver.cursor() as cursor, cursor.copy(statement) as copy:
-                return self._write(copy, chain(handing_over(first), batches), schema)
-        except psycopg.Error as error:
-            stored = [column.name for column in columns]
-            named = dict(zip(stored, schema.names, strict=True))
-            refused = explain_copy(error, target.name, named)
-            if refused is not None:
-                raise refused from error
-            raise sqlalchemy_error(driver, error, statement.as_string()) from error
+        self.progress.phase = "reading batch files"
+        between = self._give_way if self._barred is not None else None
+        copying = Copying(
+            self.connection, target, columns, self.cancellation, self.progress, between
+        )
+        with telemetry.phase("copy"):
+            return copying.append(batches)
 
     def unless_duplicate(self, work: Callable[[], Result | None]) -> Result | None:
         return self._unless(DUPLICATE_KEY, work)
@@ -251,33 +257,42 @@ class PostgresSession(Session):
         savepoint.commit()
         return None
 
-    @contextmanager
-    def key_built_last(self, target: StoredTable) -> Iterator[None]:
-        if not (target.standalone and target.plain_key and self._drop_key(target)):
-            yield
-            return
-        yield
-        add = sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} {}")
-        with telemetry.phase("index"):
-            self._execute_raw(add.format(*self._key(target), sql.SQL(target.plain_key)))
+    def key_built_last(
+        self, target: StoredTable, work: Callable[[], Result | None]
+    ) -> Result | None:
+        if not (target.standalone and target.plain_key):
+            return work()
+        filled = self._unless(IN_THE_WAY, lambda: self._without_key(target, work))
+        return work() if filled is None else filled
 
-    def _drop_key(self, target: StoredTable) -> bool:
-        """Drop the key, unless a report reads the table, a view needs the key, or another owns it."""
+    def _without_key(self, target: StoredTable, work: Callable[[], Result | None]) -> Result | None:
+        """Drop the key, fill the table, build the key; nobody can read the table meanwhile."""
         table, key = self._key(target)
-        statements = (
-            sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE NOWAIT").format(table),
-            sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(table, key),
-        )
+        self._execute_raw(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE NOWAIT").format(table))
+        self._execute_raw(sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(table, key))
+        self._barred = table
+        try:
+            result = work()
+        finally:
+            self._barred = None
+        if result is not None:
+            self.progress.phase = "building the index of the key"
+            add = sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} {}")
+            with telemetry.phase("index"):
+                self._execute_raw(add.format(table, key, sql.SQL(str(target.plain_key))))
+        return result
 
-        def drop() -> bool:
-            for statement in statements:
-                self._execute_raw(statement)
-            return True
+    def _give_way(self) -> None:
+        """Go on, unless somebody waits for the table from which all are barred.
 
-        return bool(self._unless(IN_THE_WAY, drop))
+        Raises:
+            _GivingWayError: if somebody does.
+        """
+        if self._barred and holders.others_wait(self.connection, self._barred.as_string()):
+            raise _GivingWayError
 
     def _key(self, target: StoredTable) -> tuple[sql.Identifier, sql.Identifier]:
-        table, _ = _names(target.clause, ())
+        table, _ = names_of(target.clause)
         return table, sql.Identifier(str(target.key_constraint))
 
     def _unless(self, states: Collection[str], work: Callable[[], Result | None]) -> Result | None:
@@ -285,6 +300,8 @@ class PostgresSession(Session):
         savepoint = self.connection.begin_nested()
         try:
             result = work()
+        except _GivingWayError:
+            result = None
         except DBAPIError as error:
             if error.connection_invalidated:
                 raise
@@ -329,36 +346,8 @@ class PostgresSession(Session):
     def is_modified(self, mask: sa.ColumnElement[Any], position: int) -> sa.ColumnElement[bool]:
         return sa.func.get_byte(mask, position) == 1
 
-    def _write(
-        self, copy: psycopg.Copy, batches: Iterable[pa.RecordBatch], schema: pa.Schema
-    ) -> int:
-        encoder, rows = ArrowToPostgresBinaryEncoder(schema), 0
-
-        def encode(batch: pa.RecordBatch) -> bytes:
-            nonlocal rows
-            rows += batch.num_rows
-            return encoder.write_batch(batch)
-
-        copy.write(encoder.write_header())
-        with closing(ahead(map(encode, batches), "encoder", len)) as pieces:
-            for piece in pieces:
-                self.cancellation.check()
-                copy.write(memoryview(piece))
-                del piece
-        copy.write(encoder.finish())
-        return rows
-
     def _execute_raw(self, statement: sql.Composed) -> None:
         """Execute a statement that SQLAlchemy has no words for."""
         driver = driver_of(self.connection)
         with as_sqlalchemy(driver, statement.as_string()):
             driver.execute(statement)
-
-
-def _names(
-    table: sa.Table, columns: Sequence[sa.Column[Any]]
-) -> tuple[sql.Identifier, sql.Composed]:
-    """A table and a list of its columns, for statements that SQLAlchemy has no words for."""
-    parts = [part for part in (table.schema, table.name) if part]
-    listed = sql.SQL(", ").join(sql.Identifier(column.name) for column in columns)
-    return sql.Identifier(*parts), listed
