@@ -218,11 +218,11 @@ class _Plan:
 
     def __init__(self, file: File, group: int, names: list[str]) -> None:
         self.rows, self.dictionaries = 1, list[str]()
-        if next(file.read_group(group, 1, names, []), None) is None:
-            return
         types = {name: file.schema.field(name).type for name in names}
-        chunks = file.chunks(group, names)
         varying = [name for name in names if _is_varying(types[name])]
+        if varying and next(file.read_group(group, 1, varying, []), None) is None:
+            return
+        chunks = file.chunks(group, varying)
         measurable = [n for n in varying if _is_measurable(chunks[n], types[n])]
         unmeasured = sum(
             chunks[name].total_uncompressed_size
