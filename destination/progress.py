@@ -12,6 +12,7 @@ from dataclasses import dataclass
 logger = logging.getLogger(__name__)
 
 INTERVAL_SECONDS = 30
+LOOK_SECONDS = 1
 MIB = 1 << 20
 
 
@@ -34,6 +35,56 @@ class Progress:
         return f"{self.phase}{sent}"
 
 
+@dataclass(slots=True)
+class _Work:
+    """Work that lasts."""
+
+    subject: str
+    progress: Progress
+    begun: float
+    told: float
+
+
+class _Reporter:
+    """Tells of all work that lasts, by one thread: a thread for each call costs half a millisecond."""
+
+    def __init__(self) -> None:
+        self._work: dict[int, _Work] = {}
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def begin(self, work: _Work) -> None:
+        with self._lock:
+            self._work[id(work)] = work
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
+                self._thread.start()
+
+    def end(self, work: _Work) -> None:
+        with self._lock:
+            del self._work[id(work)]
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(min(LOOK_SECONDS, INTERVAL_SECONDS))
+            with self._lock:
+                lasting = list(self._work.values())
+            for work in lasting:
+                _tell(work)
+
+
+def _tell(work: _Work) -> None:
+    now = time.monotonic()
+    if now - work.told < INTERVAL_SECONDS:
+        return
+    work.told = now
+    if work.progress.phase is not None:
+        logger.info("%s: %s (%.0f s)", work.subject, str(work.progress), now - work.begun)
+
+
+_REPORTER = _Reporter()
+
+
 @contextmanager
 def logged(subject: str, progress: Progress) -> Iterator[None]:
     """Log every half a minute how far work has come.
@@ -42,16 +93,10 @@ def logged(subject: str, progress: Progress) -> Iterator[None]:
         subject: what the work is about.
         progress: how far it has come.
     """
-    begun, ended = time.monotonic(), threading.Event()
-
-    def log() -> None:
-        while not ended.wait(INTERVAL_SECONDS):
-            if progress.phase is not None:
-                lasted = time.monotonic() - begun
-                logger.info("%s: %s (%.0f s)", subject, str(progress), lasted)
-
-    threading.Thread(target=log, name="progress", daemon=True).start()
+    begun = time.monotonic()
+    work = _Work(subject, progress, begun, begun)
+    _REPORTER.begin(work)
     try:
         yield
     finally:
-        ended.set()
+        _REPORTER.end(work)

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -123,6 +124,9 @@ def test_long_load_tells_how_far_it_has_come(
     client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(progress, "INTERVAL_SECONDS", 0.02)
+    looked_last = progress.LOOK_SECONDS
+    monkeypatch.setattr(progress, "LOOK_SECONDS", 0.02)
+    time.sleep(looked_last)
     monkeypatch.setattr(loading, "LARGE_BYTES", 0)
     caplog.set_level(logging.INFO, "destination.progress")
     assert client.create(TABLE).success
