@@ -146,8 +146,6 @@ class DefectInterceptor(grpc.ServerInterceptor):
         def guarded(request: Any, context: grpc.ServicerContext) -> Any:
             try:
                 return call(request, context)
-            except NotImplementedError:
-                context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{method} is not implemented")
             except CancelledError as error:
                 context.abort(grpc.StatusCode.CANCELLED, str(error))
             except Exception as error:  # the boundary behind which gRPC would show its text

@@ -237,7 +237,14 @@ def value_refusal(error: DBAPIError) -> str | None:
     state = sqlstate(error)
     if state is None or not state.startswith(REFUSED_VALUES):
         return None
-    return WORDING.get(state, "a value does not fit the column")
+    return _refusal(state)
+
+
+def _refusal(state: str) -> str:
+    """Why a value is refused, and the remedy."""
+    reason = WORDING.get(state, "a value does not fit the column")
+    remedy = _by_state(REMEDIES, state)
+    return f"{reason}: {remedy}" if remedy else reason
 
 
 def explain_copy(
@@ -258,9 +265,8 @@ def explain_copy(
     if place is None:
         return None
     row, column = place
-    reason = WORDING.get(state, "a value does not fit the column")
     named = None if column is None else columns[column]
-    return BatchFileError(reason, row=before + row, column=named)
+    return BatchFileError(_refusal(state), row=before + row, column=named)
 
 
 def _place(context: str, table: str, columns: Mapping[str, str]) -> tuple[int, str | None] | None:
