@@ -23,8 +23,8 @@ demo: setup ## run the main job against an embedded PostgreSQL
 serve: setup ## serve with an embedded PostgreSQL in .serve/ until Ctrl-C
 	$(BIN)/python main.py --port $(PORT) --embedded .serve
 
-test: setup ## run all tests, or ARGS=file
-	$(BIN)/python -m pytest $(or $(ARGS),--numprocesses 2)
+test: setup ## run all tests, or ARGS=file; EXAMPLES=10 tries ten times as many random cases
+	$(BIN)/python -m pytest $(or $(ARGS),--numprocesses 3 --dist worksteal)
 
 test-versions: setup ## the tests about PostgreSQL on versions 13 to 18, or VERSIONS="13 18"; needs Maven
 	$(BIN)/python -m tests.versions $(VERSIONS)

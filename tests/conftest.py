@@ -1,10 +1,8 @@
 """Fixtures for all tests."""
 
-from hypothesis import settings
+from tests.examples import load_profile
 
-settings.register_profile("suite", deadline=None)
-settings.load_profile("suite")
-"""On a machine that is busy, an example may take any time."""
+load_profile()
 
 pytest_plugins = [
     "tests.fix_secrets",

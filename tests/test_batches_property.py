@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from psycopg import sql
 
@@ -18,6 +18,7 @@ from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
 from destination.warehouse.postgres.session import CAPABILITIES
 from destination_tester.files import BatchFiles
 from destination_tester.model import TableModel, comparable
+from tests.examples import examples
 from tests.fix_connector import Client
 from tests.strategies import Batch, batches, tables
 
@@ -48,9 +49,7 @@ def by_repr(rows: Sequence[tuple[object, ...]]) -> list[str]:
 
 
 @pytest.mark.parametrize("file_format", [sdk.CSV, sdk.PARQUET], ids=["csv", "parquet"])
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@examples(30)
 @given(data=st.data())
 def test_random_batches_match_the_model(
     file_format: sdk.BatchFileFormat,

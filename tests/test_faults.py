@@ -16,7 +16,6 @@ import pytest
 
 from destination.sdk import common_pb2 as common
 from destination.servicer import Servicer
-from destination.warehouse.postgres import session
 from destination.warehouse.postgres.database import (
     PostgresWarehouse,
     RetryPolicy,
@@ -25,7 +24,7 @@ from destination_tester.files import Row
 from tests.fix_connector import Client, calling, column
 from tests.fix_postgres import Database
 from tests.fix_proxy import Proxy, Sender, Trap
-from tests.waiting import wait_until
+from tests.waiting import retry_for_only, wait_for_locks_only, wait_until
 
 KEYED = common.Table(name="t", columns=[column("id", common.LONG, key=True), column("text")])
 KEYLESS = common.Table(name="t", columns=[column("id", common.LONG), column("text")])
@@ -190,7 +189,8 @@ def test_report_that_locks_the_table(
     table: common.Table,
 ) -> None:
     """A task in the end, and nothing applied; the same batch succeeds when the report is done."""
-    monkeypatch.setattr(session, "LOCK_TIMEOUT", "1s")
+    retry_for_only(monkeypatch, 1)
+    wait_for_locks_only(monkeypatch, "1s")
     assert proxied.create(table).success
     with database.locked("t"):
         answer = proxied.write(table, replace=[ROWS])

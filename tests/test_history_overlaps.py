@@ -7,12 +7,13 @@ from itertools import groupby, pairwise
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from destination_tester.files import Row
 from destination_tester.model import ACTIVE, END
 from destination_tester.notation import UNMODIFIED
+from tests.examples import examples
 from tests.fix_connector import Client
 from tests.fix_postgres import Database
 from tests.test_history import TABLE, History, at, key, rows, version
@@ -116,9 +117,7 @@ versions_of_a_record = st.lists(
 of which record it is."""
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@examples(20)
 @given(requests=st.lists(versions_of_a_record, min_size=1, max_size=3))
 def test_versions_of_requests_without_an_earliest_start_never_overlap(
     history: History, database: Database, requests: list[list[tuple[int, int | None, bool, int]]]

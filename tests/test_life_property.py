@@ -5,7 +5,6 @@ from itertools import groupby, pairwise
 from typing import Any
 
 import psycopg
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     invariant,
@@ -27,6 +26,7 @@ from destination_tester.model import (
     TableModel,
 )
 from destination_tester.notation import UNMODIFIED
+from tests.examples import examples
 from tests.fix_connector import column
 from tests.life import BASE, COLUMNS, CONSTANTS, DEFAULTS, NULLABLE, VALUES, Lifetime, by_repr
 
@@ -282,5 +282,5 @@ def test_whole_lives(
     machine = type("Life", (Life,), {"stub": stub, "connection": session_connection})
     run_state_machine_as_test(
         machine,
-        settings=settings(max_examples=40, stateful_step_count=15, deadline=None),
+        settings=examples(20, steps=15),
     )

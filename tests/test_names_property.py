@@ -11,7 +11,6 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 from google.protobuf.message import Message
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule, run_state_machine_as_test
 from psycopg import sql
@@ -23,6 +22,7 @@ from destination.sdk import destination_sdk_pb2 as sdk
 from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
 from destination.warehouse.postgres.session import CAPABILITIES
 from destination_tester.files import Row
+from tests.examples import examples
 from tests.fix_connector import Client, reaching, serving
 from tests.fix_postgres import lose_comments
 from tests.life import COLUMNS, by_repr
@@ -85,7 +85,7 @@ def sent(
         serving(connector(postgres_uri), Budget()) as port,
         reaching(port) as stub,
     ):
-        play(Life, stub, session_connection, examples=8)
+        play(Life, stub, session_connection, count=6)
     identifiers, qualifiers = set(), set()
     for statement in STATEMENT.findall(file.read_text(errors="replace")):
         for quoted, plain, point in IDENTIFIER.findall(statement):
@@ -113,13 +113,13 @@ def play(
     machine: type[Life],
     stub: DestinationConnectorStub,
     connection: psycopg.Connection,
-    examples: int,
+    count: int,
     **further: Any,
 ) -> None:
     attributes = {"stub": stub, "connection": connection, **further}
     run_state_machine_as_test(
         type("Machine", (machine,), attributes),
-        settings=settings(max_examples=examples, stateful_step_count=15, deadline=None),
+        settings=examples(count, steps=15),
     )
 
 
@@ -289,4 +289,4 @@ def test_whole_lives_under_any_names(
     session_connection: psycopg.Connection,
     names: st.SearchStrategy[str],
 ) -> None:
-    play(NamedLife, stub, session_connection, examples=30, drawn=names)
+    play(NamedLife, stub, session_connection, count=15, drawn=names)

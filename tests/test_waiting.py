@@ -19,7 +19,7 @@ from destination.warehouse.postgres.copying import Copying
 from destination_tester.files import Row
 from tests.fix_connector import Client, column
 from tests.fix_postgres import Database
-from tests.waiting import wait_until
+from tests.waiting import wait_for_locks_only, wait_until
 
 TABLE = common.Table(name="t", columns=[column("id", common.LONG, key=True), column("text")])
 WIDER = common.Table(name="t", columns=[*TABLE.columns, column("more")])
@@ -83,8 +83,7 @@ def test_lock_of_somebody_else_is_told_with_its_holder(
     monkeypatch.setattr(session, "CLAIM_SECONDS", 0.3)
     monkeypatch.setattr(session, "ATTEMPT", "100ms")
     monkeypatch.setattr(session, "PAUSE_SECONDS", 0.1)
-    monkeypatch.setattr(session, "LOCK_TIMEOUT", "100ms")
-    short_waits(monkeypatch)
+    wait_for_locks_only(monkeypatch, "200ms")
     caplog.set_level(logging.WARNING, "destination")
     assert client.create(TABLE).success
     assert client.write(TABLE, replace=[ROWS[:2]]).success
@@ -107,17 +106,6 @@ def test_lock_of_somebody_else_is_told_with_its_holder(
     assert 'application "theirs"' in line
     assert f"SELECT pg_terminate_backend({pid})" in line
     assert "a lock was not to be had in time" in line
-
-
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have each statement wait for a lock for a moment only."""
-    original = session.PostgresSession.__init__
-
-    def begin(self: session.PostgresSession, *arguments: object) -> None:
-        original(self, *arguments)  # type: ignore[arg-type]
-        self.connection.exec_driver_sql("SET LOCAL lock_timeout = '300ms'")
-
-    monkeypatch.setattr(session.PostgresSession, "__init__", begin)
 
 
 def test_long_load_tells_how_far_it_has_come(

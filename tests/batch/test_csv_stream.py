@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from destination.batch import csv, csv_stream
@@ -74,7 +74,6 @@ TEXTS = st.text(st.characters(codec="utf-8")) | st.sampled_from(
 )
 
 
-@settings(deadline=None)
 @given(
     rows=st.lists(st.tuples(TEXTS, st.integers(0, 9), TEXTS), max_size=50),
     size=st.integers(32, 128) | st.sampled_from([512, 4096]),

@@ -5,7 +5,7 @@ from decimal import ROUND_HALF_UP, Context, Decimal
 
 import pyarrow as pa
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pyarrow import csv as arrow_csv
 from pyarrow import parquet as arrow_parquet
@@ -17,6 +17,7 @@ from destination.batch.values import Notices
 from destination.errors import BatchFileError
 from destination.memory import Budget
 from destination.schema import Column, DataType, DecimalParams
+from tests.examples import examples
 
 EXACT = Context(prec=1000, rounding=ROUND_HALF_UP)
 
@@ -103,7 +104,7 @@ def numbers(draw: st.DrawFn) -> str:
     return f"{sign}{digits}{'.' if fraction else ''}{fraction}{exponent}"
 
 
-@settings(max_examples=150, deadline=None)
+@examples(80)
 @given(texts=st.lists(numbers(), min_size=1, max_size=4), target=targets())
 @example(["9" * 38 + ".5"], column(38, 0))
 @example(["999999999999999999999999999999.993"], column(32, 2))
@@ -135,7 +136,7 @@ def decimals(texts: list[str], precision: int, scale: int) -> pa.Array:
     return pa.array([Decimal(text) for text in texts], pa.decimal128(precision, scale))
 
 
-@settings(max_examples=150, deadline=None)
+@examples(80)
 @given(values=arrays(), target=targets())
 @example(decimals(["9.5", "-9.5"], 2, 1), column(38, 0))
 @example(decimals(["99999999.99"], 10, 2), column(38, 0))

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet as arrow_parquet
 
@@ -340,7 +340,6 @@ def test_nested_column_is_refused(array: pa.Array, target: DataType) -> None:
     assert raised.value.column == "v"
 
 
-@settings(deadline=None)
 @given(days=st.lists(st.integers(-2_440_588, 2_145_042_905), min_size=1))
 def test_any_date(days: list[int]) -> None:
     assert taken(of_units(pa.date32(), days), column(DataType.NAIVE_DATE)) == days

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet as arrow_parquet
 
@@ -17,6 +17,7 @@ from destination.batch.values import Notices
 from destination.errors import BatchFileError
 from destination.memory import BATCH_BYTES, Budget
 from destination.schema import Column, DataType
+from tests.examples import examples
 
 COLUMNS = (
     Column("number", DataType.LONG),
@@ -149,7 +150,7 @@ def test_any_byte_flipped_in_a_page_is_refused(layout: str) -> None:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@settings(max_examples=150, deadline=None)
+@examples(80)
 @given(data=st.data())
 def test_metadata_damaged_in_any_way_is_no_other_error(layout: str, data: st.DataObject) -> None:
     """No checksum covers what stands around the pages."""

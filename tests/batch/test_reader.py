@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from destination.batch.decompression import Compression
@@ -15,6 +15,7 @@ from destination.errors import CapacityError, CustomerError
 from destination.memory import MIB, Budget
 from destination.schema import Column, DataType, DecimalParams, Table
 from destination_tester.files import encrypt
+from tests.examples import examples
 
 TABLE = Table(
     "t",
@@ -67,7 +68,7 @@ CELLS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@examples(150)
 @given(
     header=st.lists(st.sampled_from([*NAMES, "other", ""]), max_size=5).map(
         lambda names: ["id", *names]
@@ -90,7 +91,7 @@ def test_any_csv_is_read_or_refused(
         read(path, params(Compression.OFF), partial=partial)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(150)
 @given(
     content=st.binary(max_size=200), layer=st.sampled_from(list(Compression)), damage=st.binary()
 )

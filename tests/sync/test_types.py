@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from destination.sdk import common_pb2 as common
@@ -57,7 +57,6 @@ def test_unknown_types_add_nothing() -> None:
     assert widest(None, DATE) == DATE
 
 
-@settings(deadline=None)
 @given(kinds, kinds, kinds)
 def test_order_of_arrival_changes_no_type(one: Type, other: Type, third: Type) -> None:
     found = {widest(*each) for each in itertools.permutations([one, other, third])}
@@ -65,7 +64,6 @@ def test_order_of_arrival_changes_no_type(one: Type, other: Type, third: Type) -
     assert len(found) == 1 or numbers, found
 
 
-@settings(deadline=None)
 @given(kinds, kinds)
 def test_column_never_becomes_narrower(one: Type, other: Type) -> None:
     both = widest(one, other)
@@ -138,7 +136,6 @@ def test_decimals_are_as_wide_as_what_arrived(values: list[str], kind: Type) -> 
     assert texts("decimal", values)[0] == kind
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.decimals(allow_nan=False, allow_infinity=False, places=3), min_size=1, max_size=5)
 )
@@ -147,7 +144,6 @@ def test_decimals_keep_every_digit(values: list[Decimal]) -> None:
     assert [Decimal(each) for each in written.to_pylist()] == values
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(width=32), min_size=1, max_size=5))
 def test_floats_keep_their_value(values: list[float]) -> None:
     _, written = texts("float", values)
@@ -156,7 +152,6 @@ def test_floats_keep_their_value(values: list[float]) -> None:
     assert pa.array(found, pa.float32()).cast(pa.string()) == exact.cast(pa.string())
 
 
-@settings(deadline=None)
 @given(st.datetimes(min_value=datetime(1, 1, 1), max_value=datetime(9999, 12, 31)))
 def test_instants_keep_every_microsecond(moment: datetime) -> None:
     _, written = texts("utc_datetime", [stamp(moment, moment.microsecond * 1000)])

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from destination.sdk import common_pb2 as common
@@ -27,6 +27,7 @@ from local_platform.sync.names import Names, same_name
 from local_platform.sync.records import Gatherer
 from local_platform.sync.types import Type
 from local_platform.sync.window import Rows, Window, collapse
+from tests.examples import examples
 from tests.sync.messages import record
 
 TYPES = {
@@ -93,7 +94,7 @@ def sorted_rows(model: TableModel) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("hard", [False, True])
-@settings(deadline=None, max_examples=60)
+@examples(40)
 @given(content=batches, before=filled)
 def test_collapsed_window_does_what_its_records_do(
     content: list[list[Event]], before: list[tuple[dict[str, Any], int, bool]], *, hard: bool
@@ -126,7 +127,7 @@ def test_collapsed_window_does_what_its_records_do(
     assert sorted_rows(collapsed_model) == sorted_rows(plain)
 
 
-@settings(deadline=None, max_examples=60)
+@examples(40)
 @given(content=batches, before=batches)
 def test_versions_of_a_window_are_those_of_its_records(
     content: list[list[Event]], before: list[list[Event]]

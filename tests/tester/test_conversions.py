@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, time
 from decimal import Decimal
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from destination.sdk import common_pb2 as common
@@ -169,7 +169,6 @@ def test_how_many_values_do_not_survive_is_told() -> None:
         convert_column(texts, column("v"), column("v", N))
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.data())
 def test_what_survives_comes_back_as_it_was(data: st.DataObject) -> None:
     kinds = [kind for kind in TYPES if kind not in (STR, XML, JSON)]

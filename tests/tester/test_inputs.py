@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from psycopg import sql
 
@@ -26,6 +26,7 @@ from destination_tester.inputs import (
     Truncate,
 )
 from destination_tester.migrations import PLANS
+from tests.examples import examples
 
 ODD = (
     None, True, False, "", "NULL", "null", "a", "1", "0000-01-01", "0000-01-01T00:00:00Z", "+12345-01-01",
@@ -113,7 +114,7 @@ plausible = st.fixed_dictionaries(
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(200)
 @given(content=anything | documents)
 def test_any_json_is_steps_or_a_clear_error(
     tmp_path_factory: pytest.TempPathFactory, content: Any
@@ -129,7 +130,7 @@ def test_any_json_is_steps_or_a_clear_error(
     assert message.startswith("any.json")
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(12)
 @given(content=plausible | documents, file_type=st.sampled_from(["CSV", "PARQUET"]))
 def test_any_input_is_played_to_the_end_without_a_traceback(
     tmp_path_factory: pytest.TempPathFactory,
