@@ -35,8 +35,13 @@ if [ -f protos/upstream.lock ]; then
     fi
 fi
 
-requirement=$(sed -n 's/^\(grpcio-tools==[^ ]*\).*/\1/p' requirements.lock)
-"$python" -c 'import grpc_tools' 2>/dev/null || "$python" -m pip install --quiet "$requirement"
+# The compiler goes to a directory of its own: PyInstaller would pack it into the binary.
+if ! "$python" -c 'import grpc_tools' 2>/dev/null; then
+    requirement=$(sed -n 's/^\(grpcio-tools==[^ ]*\).*/\1/p' requirements.lock)
+    "$python" -m pip install --quiet --upgrade --target build/tools "$requirement"
+    PYTHONPATH=build/tools${PYTHONPATH:+:$PYTHONPATH}
+    export PYTHONPATH
+fi
 
 rm -rf destination/sdk
 mkdir -p destination/sdk

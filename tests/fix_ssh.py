@@ -6,7 +6,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from getpass import getuser
@@ -14,6 +13,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+
+from tests.waiting import wait_until
 
 PROGRAM = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/sbin:/usr/bin")
 HOST = "127.0.0.1"
@@ -66,13 +67,13 @@ class SshServer:
                 ]
             )
         )
-        log = str(self.directory / "log")
-        self._process = subprocess.Popen([str(PROGRAM), "-D", "-f", str(configuration), "-E", log])
-        for _ in range(200):
-            with suppress(OSError), socket.create_connection((HOST, self.port)):
-                return
-            time.sleep(0.02)
-        raise AssertionError(Path(log).read_text())
+        log = self.directory / "log"
+        log.write_text("")
+        self._process = subprocess.Popen(
+            [str(PROGRAM), "-D", "-f", str(configuration), "-E", str(log)]
+        )
+        # A connection to see whether it listens would make it fork one session more.
+        wait_until(lambda: "Server listening" in log.read_text())
 
     def stop(self) -> None:
         """End the server and its sessions."""
@@ -85,6 +86,15 @@ class SshServer:
         for session in sessions:
             with suppress(ProcessLookupError):
                 os.kill(session, signal.SIGKILL)
+        # A session that was forked a moment ago holds the port open until it has closed its copy.
+        wait_until(self._refuses)
+
+    def _refuses(self) -> bool:
+        try:
+            socket.create_connection((HOST, self.port)).close()
+        except OSError as error:
+            return isinstance(error, ConnectionRefusedError)
+        return False
 
     @property
     def sessions(self) -> int:
