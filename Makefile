@@ -10,7 +10,7 @@ COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11
 PORT ?= 50052
 ARGS ?=
 
-.PHONY: help setup demo serve test test-versions bench soak sdk sync-demo sync-soak lint format lock binary smoke protos clean
+.PHONY: help setup demo serve test test-fast test-versions bench soak sdk sync-demo sync-soak lint format lock binary smoke protos clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -25,6 +25,10 @@ serve: setup ## serve with an embedded PostgreSQL in .serve/ until Ctrl-C
 
 test: setup ## run all tests, or ARGS=file; EXAMPLES=10 tries ten times as many random cases
 	$(BIN)/python -m pytest $(or $(ARGS),--numprocesses 3 --dist worksteal)
+
+test-fast: setup ## within seconds: the tests that need neither PostgreSQL nor processes, fewer random cases
+	PYTHONDONTWRITEBYTECODE= EXAMPLES=0.1 $(BIN)/python -m pytest -m "not database and not slow" \
+		--quiet --numprocesses 2
 
 test-versions: setup ## the tests about PostgreSQL on versions 13 to 18, or VERSIONS="13 18"; needs Maven
 	$(BIN)/python -m tests.versions $(VERSIONS)

@@ -1,3 +1,3 @@
 """A Fivetran destination connector for SQL warehouses."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from destination.warehouse.postgres.embedded import embedded_postgres
+from tests.fix_secrets import WATCH
 
 
 @pytest.fixture(scope="session")
@@ -25,9 +26,18 @@ def postgres_uri() -> Iterator[str]:
         server = os.environ.get("TEST_POSTGRES_URL")
         if server is None:
             directory = Path(resources.enter_context(TemporaryDirectory(prefix="postgres-")))
-            yield resources.enter_context(embedded_postgres(directory / "data"))
+            uri = resources.enter_context(embedded_postgres(directory / "data"))
         else:
-            yield resources.enter_context(own_database(server))
+            uri = resources.enter_context(own_database(server))
+        resources.enter_context(WATCH.looking_at_sessions(uri))
+        yield uri
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need a database: whatever asks for the one of the session."""
+    for item in items:
+        if isinstance(item, pytest.Function) and "postgres_uri" in item.fixturenames:
+            item.add_marker("database")
 
 
 @contextmanager

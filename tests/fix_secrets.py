@@ -9,6 +9,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import grpc
@@ -54,8 +55,18 @@ class Watch(logging.Handler, grpc.UnaryUnaryClientInterceptor):
         call.add_done_callback(lambda done: self._look_at(request, done))
         return call
 
-    def look_at_sessions(self, uri: str) -> None:
-        """Look at what PostgreSQL shows of its sessions, until told that it is over."""
+    @contextmanager
+    def looking_at_sessions(self, uri: str) -> Iterator[None]:
+        """Look at what PostgreSQL shows of its sessions for as long as this lasts."""
+        looking = threading.Thread(target=self._look_at_sessions, args=(uri,))
+        looking.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            looking.join()
+
+    def _look_at_sessions(self, uri: str) -> None:
         # A session's query is in the encoding of its own database.
         shown = (
             "SELECT application_name, textsend(query) FROM pg_stat_activity"
@@ -68,9 +79,6 @@ class Watch(logging.Handler, grpc.UnaryUnaryClientInterceptor):
                         text = query.decode(errors="replace")
                         self.queries.add(text)
                         self.look_for([MARK], f"{name} {text}")
-
-    def stop(self) -> None:
-        self._over.set()
 
     def look_for(self, secrets: Iterable[str], text: str) -> None:
         self.leaks += [f"{secret} in {text[:500]}" for secret in secrets if secret in text]
@@ -88,16 +96,12 @@ WATCH = Watch()
 
 
 @pytest.fixture(scope="session", autouse=True)
-def watching(postgres_uri: str) -> Iterator[None]:
+def watching() -> Iterator[None]:
     logging.getLogger().addHandler(WATCH)
     logging.getLogger("destination").setLevel(logging.INFO)
     for library in LIBRARIES:
         logging.getLogger(library).setLevel(logging.DEBUG)
-    looking = threading.Thread(target=WATCH.look_at_sessions, args=(postgres_uri,))
-    looking.start()
     yield
-    WATCH.stop()
-    looking.join()
     logging.getLogger().removeHandler(WATCH)
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 LOCK = ROOT / "protos" / "upstream.lock"
 COMMIT = "0123456789abcdef"

@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
@@ -205,17 +204,13 @@ def test_marked_traffic(
     with password_server.connect() as connection:
         uri = connection.info.dsn
     uri = f"{uri} password={password_server.configuration['password']}"
-    looking = threading.Thread(target=sessions.look_at_sessions, args=(uri,))
-    looking.start()
-    with reaching(traffic.port) as stub:
+    with sessions.looking_at_sessions(uri), reaching(traffic.port) as stub:
         client = Client(stub, schema, BatchFiles(tmp_path))
         client.configuration = password_server.configuration
         accepted(client)
         tasks = refused(client)
         for constraint in CONSTRAINTS.values():
             refused_by_the_database(client, password_server, constraint)
-    sessions.stop()
-    looking.join()
     traffic.stop()
     assert tasks > len(TYPED)
     assert sessions.queries

@@ -22,6 +22,8 @@ from destination.sdk import destination_sdk_pb2 as sdk
 from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
 from tests.fix_secrets import MARK, WATCH
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -147,6 +149,13 @@ def health(port: int) -> int:
 def test_health_option_asks_the_server(running: Running) -> None:
     assert health(running.port) == 0
     assert health(free_port()) == 1
+
+
+@pytest.mark.parametrize("package", ["opentelemetry.sdk", "twisted"])
+def test_start_waits_for_no_library_that_few_need(package: str) -> None:
+    """Telemetry and the SSH tunnel load theirs when they are asked for."""
+    program = f"import sys, destination.cli; sys.exit({package!r} in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
 
 
 def test_version() -> None:

@@ -174,6 +174,7 @@ def test_what_was_changed_is_counted_once(tmp_path: Path, caplog: pytest.LogCapt
     assert '3000 values of column "binary" were not base64' in record.getMessage()
 
 
+@pytest.mark.slow
 def test_file_may_be_left_before_its_end(tmp_path: Path) -> None:
     content = jackson.encode(["number"], [[str(i)] for i in range(200_000)], NULL)
     file = batch_file(tmp_path, content, NUMBER)

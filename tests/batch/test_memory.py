@@ -12,6 +12,8 @@ from pyarrow import parquet
 
 from destination.memory import DEFAULT_BUDGET, FILE_BYTES, MIB
 
+pytestmark = pytest.mark.slow
+
 BESIDE_MIB = 200
 """What a process takes beside the budget: Python, Arrow, and what allocators keep."""
 ROOT = Path(__file__).parents[2]

@@ -138,6 +138,7 @@ def test_whole_file_is_read(layout: str) -> None:
     assert found["flag"].to_pylist() == TABLE["flag"].to_pylist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_any_byte_flipped_in_a_page_is_refused(layout: str) -> None:
     content = written(TABLE, **LAYOUTS[layout])
@@ -210,6 +211,7 @@ LONG: dict[str, Callable[[], bytes]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", LONG)
 def test_batches_are_cut_by_bytes(kind: str) -> None:
     """A batch is at most one row larger; of what cannot be measured, a few batches' size."""
@@ -219,6 +221,7 @@ def test_batches_are_cut_by_bytes(kind: str) -> None:
     )
 
 
+@pytest.mark.slow
 def test_wide_tables_have_short_batches() -> None:
     names = [f"c{i}" for i in range(400)]
     columns = tuple(Column(name, DataType.LONG) for name in names)

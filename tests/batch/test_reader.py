@@ -43,6 +43,7 @@ def params(compression: Compression, *, encrypted: bool = False) -> FileParams:
     return FileParams(compression, encrypted, "null-string", "unmodified-string")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["one endless value", "parquet", "header"])
 def test_bomb_stops_at_the_memory_budget(tmp_path: Path, kind: str) -> None:
     start = {"one endless value": b'id\n"', "parquet": b"PAR1", "header": b'"'}[kind]

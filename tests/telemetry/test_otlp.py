@@ -346,6 +346,7 @@ def test_nothing_is_recorded_unless_switched_on(
         assert telemetry.phase("x") is telemetry.waiting("y") is telemetry.held(Metric.ROWS)
 
 
+@pytest.mark.slow
 def test_process_with_a_collector_that_hangs_stops_in_time(collector: Collector) -> None:
     collector.answer = lambda _: time.sleep(60)
     server = start("--otlp-endpoint", collector.endpoint)

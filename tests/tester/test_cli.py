@@ -192,6 +192,7 @@ def test_unsupported_migrations_are_shown_as_such(
     assert outcomes[-1] == "unsupported"
 
 
+@pytest.mark.slow
 def test_demo_uses_the_capabilities_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
     assert demo.main() == 0
     out = capsys.readouterr().out
