@@ -90,6 +90,8 @@ def test_commands_of_other_pages_are_known(command: str) -> None:
 def test_links_lead_somewhere() -> None:
     for page in (
         *PAGES,
+        "CONTRIBUTING.md",
+        "tests/README.md",
         "destination_tester/README.md",
         "local_platform/README.md",
         "docs/overview.md",
