@@ -18,10 +18,10 @@ def handing_over(items: list[Item]) -> Iterator[Item]:
 
 
 def ahead(items: Iterator[Item], name: str, size: Callable[[Item], int]) -> Generator[Item]:
-    """The same items, each made in a thread of its own while the one before is used.
+    """The same items; the next one is made in a thread while the caller uses the current one.
 
-    Behind a large item nothing is made before it was used, and whoever uses an item alone holds it:
-    several of a value of many megabytes would not fit in memory.
+    After a large item, the next one is made only when the caller asks for it, and no reference to the
+    current one is kept: two large items would not fit in memory.
 
     Args:
         items: makes them; none is None.

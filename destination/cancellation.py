@@ -1,4 +1,4 @@
-"""Giving up: how a client's cancel, or the server's end, reaches work that is under way."""
+"""Cancellation: passes a client's cancel, or the server's stop, on to the work under way."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from destination.errors import CancelledError
 
 
 class Cancellation:
-    """Says whether work was given up, and interrupts what waits."""
+    """Says whether work was cancelled, and interrupts what it waits for."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
@@ -18,7 +18,7 @@ class Cancellation:
         self._interrupts: list[threading.Thread] = []
 
     def cancel(self) -> None:
-        """Give the work up; returns at once, may be called from any thread, and more than once."""
+        """Cancel the work. Returns at once; may be called from any thread, and more than once."""
         with self._lock:
             self._event.set()
             for interrupt in self._interrupts:
@@ -27,11 +27,11 @@ class Cancellation:
 
     @property
     def cancelled(self) -> bool:
-        """Whether the work was given up."""
+        """Whether the work was cancelled."""
         return self._event.is_set()
 
     def check(self) -> None:
-        """Go on, unless the work was given up.
+        """Raise if the work was cancelled.
 
         Raises:
             CancelledError: if it was.
@@ -40,13 +40,13 @@ class Cancellation:
             raise CancelledError("the call was given up")
 
     def sleep(self, seconds: float) -> None:
-        """Wait, but no longer than until the work is given up."""
+        """Sleep, but end early if the work is cancelled."""
         self._event.wait(seconds)
         self.check()
 
     @contextmanager
     def interrupting(self, interrupt: Callable[[], object]) -> Iterator[None]:
-        """Have something interrupted if the work is given up meanwhile, and not later."""
+        """Call `interrupt` if the work is cancelled inside this block, and never after it."""
         thread = threading.Thread(target=interrupt, name="interrupt", daemon=True)
         with self._lock:
             self._interrupts.append(thread)
@@ -57,7 +57,7 @@ class Cancellation:
             self._withdraw(thread)
 
     def _withdraw(self, interrupt: threading.Thread) -> None:
-        """Let an interrupt not happen, or wait until it has."""
+        """Remove an interrupt, or wait until it has finished if it has begun."""
         with self._lock:
             happens = interrupt not in self._interrupts
             if not happens:

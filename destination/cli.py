@@ -98,10 +98,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _stop_signals(resources: ExitStack) -> socket.socket:
-    """What can be read from once SIGTERM or SIGINT has come.
+    """A socket that becomes readable on SIGTERM or SIGINT.
 
-    An event would not do: Python sets it in the main thread, which the signal does not wake when
-    the system hands it to another.
+    An event would not do: Python's handler sets it in the main thread, which is not woken if the system
+    delivers the signal to another thread.
     """
     reading, writing = socket.socketpair()
     for end in (reading, writing):
@@ -141,7 +141,7 @@ def _telling(collector: str) -> AbstractContextManager[None]:
 
 
 def connector(embedded_uri: str | None) -> Callable[[Configuration], Warehouse]:
-    """What leads from a configuration to its warehouse.
+    """A function that makes the warehouse of a configuration.
 
     Args:
         embedded_uri: of the embedded PostgreSQL; None if there is none.

@@ -36,7 +36,7 @@ class ConnectionType(Enum):
 
 
 class SslMode(Enum):
-    """libpq's words for how far a connection is secured, with what the form says about each."""
+    """libpq's `sslmode` values, with what the form says about each."""
 
     DISABLE = ("disable", "Never use TLS: only for a network that you trust altogether.")
     ALLOW = ("allow", "Use TLS only if the server insists on it.")
@@ -78,7 +78,7 @@ class HostKeys:
         """Read fingerprints (`SHA256:...`) or public keys, as ssh-keyscan and ssh-keygen print them.
 
         Raises:
-            ConfigurationError: if there is something, and none of them in it.
+            ConfigurationError: if the field is filled in, but holds neither.
         """
         words = text.split()
         shown = {word.removeprefix(FINGERPRINT) for word in words if word.startswith(FINGERPRINT)}
@@ -102,7 +102,7 @@ class TunnelConfiguration:
     Args:
         host: its name or address.
         port: its TCP port.
-        user: who logs in there.
+        user: the user to log in as.
         private_key: the key to log in with, in PEM.
         host_keys: the keys by which the server is known.
     """
@@ -142,15 +142,15 @@ class TunnelConfiguration:
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """Where the warehouse is and how to log in; what is secret does not show in its repr.
+    """Where the warehouse is and how to log in; secrets are left out of its repr.
 
     Args:
         host: its name or address; empty for the embedded warehouse.
         port: its TCP port.
         database: the database's name.
-        user: who logs in.
+        user: the user to log in as.
         password: their password.
-        sslmode: how far the connection is secured.
+        sslmode: libpq's `sslmode`.
         sslrootcert: the certificate authorities to trust, in PEM; None for those of the system.
         sslcert: the client's certificate, in PEM.
         sslkey: the key to it, in PEM.

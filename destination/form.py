@@ -1,4 +1,4 @@
-"""The setup form that Fivetran shows to a customer, and the tests it runs on what they fill in."""
+"""The setup form that Fivetran shows to a customer, and the tests of what they fill in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fivetran's log format: one JSON object a line on STDOUT, and nothing in it that must stay secret.
+"""Fivetran's log format: one JSON object a line on STDOUT, without any secret.
 
 A text is shown only where this project wrote it: drivers, decoders and the server of their connections
 put row values into theirs. Exceptions are logged as their type and the places they passed through, and
@@ -45,7 +45,7 @@ def _is_own(record: logging.LogRecord) -> bool:
 
 
 def _place_of(record: logging.LogRecord) -> str:
-    """Where a library logs what it logs: its text may hold a value, and so may its arguments."""
+    """The place in the code of a library's log call: text and arguments may hold a value of a row."""
     return f"{record.name} logs at {record.filename}:{record.lineno} ({record.funcName})"
 
 

@@ -14,7 +14,7 @@ from destination.telemetry.metrics import Metric
 
 MIB = 1 << 20
 FILE_BYTES = 64 * MIB
-"""What one file being read may use: a few blocks of rows on their way, in each of their forms."""
+"""What one file may use while it is read: a few blocks of rows, in each of their forms."""
 BATCH_BYTES = 8 * MIB
 """What a record batch may take decoded, unless a single row takes more."""
 FORMS = 4
@@ -23,10 +23,10 @@ DEFAULT_BUDGET = 1024 * MIB
 
 
 class Budget:
-    """Admits as many files at once as fit half the budget, and one large one to the other half.
+    """Half is shared by ordinary files, half is reserved for one oversized file.
 
-    A file that outgrows its share waits for the large half; since its holder waits for nobody, no
-    two files can wait for each other.
+    A file that outgrows its share waits for the reserved half. Whoever holds that half never waits, so
+    there is no deadlock.
 
     Args:
         size: bytes that all files together may use.
@@ -37,7 +37,7 @@ class Budget:
         self.large_bytes = size // 2
         files = max(1, size // 2 // FILE_BYTES)
         self._files = threading.BoundedSemaphore(files)
-        # a file whose rows nobody fetches holds one of the threads in which Arrow reads files
+        # An open file whose rows are not fetched keeps one of Arrow's I/O threads busy.
         pa.set_io_thread_count(max(files, pa.io_thread_count()))
         self._large = threading.Lock()
 

@@ -21,7 +21,7 @@ class Progress:
     """How far work has come. One thread sets it, and another reads it.
 
     Args:
-        phase: what is being done; None for what says by itself how it goes on.
+        phase: what is being done; None for work that logs its own progress.
         rows: how many rows were sent to the warehouse.
         bytes: how many bytes they took.
     """
@@ -37,7 +37,7 @@ class Progress:
 
 @dataclass(slots=True)
 class _Work:
-    """Work that lasts."""
+    """Work whose progress is logged."""
 
     subject: str
     progress: Progress
@@ -46,7 +46,7 @@ class _Work:
 
 
 class _Reporter:
-    """Tells of all work that lasts, by one thread: a thread for each call costs half a millisecond."""
+    """Logs the progress of all work from one thread: a thread for each call costs half a millisecond."""
 
     def __init__(self) -> None:
         self._work: dict[int, _Work] = {}

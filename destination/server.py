@@ -1,4 +1,4 @@
-"""The gRPC server: its ports, limits, health, reflection, and an end that loses nothing."""
+"""The gRPC server: ports, limits, health, reflection, and a stop that loses nothing."""
 
 from __future__ import annotations
 
@@ -63,10 +63,10 @@ class Server:
             self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
 
     def stop(self, grace_seconds: float) -> None:
-        """Accept no further calls, and give those under way some time to end.
+        """Accept no further calls, and wait for those under way to end.
 
         Args:
-            grace_seconds: how long; what is still under way then is cancelled and rolled back.
+            grace_seconds: how long to wait; calls that last longer are cancelled and rolled back.
         """
         self._health.enter_graceful_shutdown()
         self._server.stop(grace_seconds).wait()
@@ -106,7 +106,7 @@ def _code(error: grpc.RpcError) -> str:
 
 
 def _every_address() -> str:
-    """IPv6's address for any, at which gRPC takes IPv4 too; IPv4's where there is no IPv6."""
+    """`[::]`, on which gRPC accepts IPv4 too; `0.0.0.0` where there is no IPv6."""
     try:
         with socket.socket(socket.AF_INET6) as probe:
             probe.bind(("::", 0))
@@ -116,7 +116,7 @@ def _every_address() -> str:
 
 
 class HealthServicer(health.HealthServicer):
-    """Tells whether the server serves, on a thread of its own: all others may wait with calls."""
+    """Answers health checks on a thread of its own: all others may be busy with calls."""
 
     def Check(  # noqa: N802 (the RPC's name)
         self, request: health_pb2.HealthCheckRequest, context: grpc.ServicerContext
@@ -127,7 +127,7 @@ class HealthServicer(health.HealthServicer):
 
 
 class DefectInterceptor(grpc.ServerInterceptor):
-    """Answers INTERNAL where the connector itself fails, with nothing in it that is secret.
+    """Answers INTERNAL where the connector itself fails, without the exception's text.
 
     Without it gRPC would send the exception's text to the client, which may hold values of rows.
     """

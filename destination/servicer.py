@@ -201,7 +201,7 @@ class Servicer(sdk_grpc.DestinationConnectorServicer):
         work: Callable[[_Call], tuple[Response, str]],
         response: Callable[..., Response],
     ) -> Response:
-        """Do what a request asks of a warehouse and log it; what a customer can mend is a task."""
+        """Do the work of a request and log its outcome; an error that a customer can mend is a task."""
         begun = time.monotonic()
         cancellation = Cancellation()
         context.add_callback(cancellation.cancel)
@@ -256,7 +256,7 @@ class _WriteRequest(Protocol):
 
 
 class _Files:
-    """The batch files of a request, by what they hold of a row."""
+    """The batch files of a request, by the columns that are read."""
 
     def __init__(self, request: _WriteRequest, table: Table, budget: Budget) -> None:
         self._keys = request.keys
@@ -277,12 +277,12 @@ class _Files:
         ]
 
     def keys(self, names: Iterable[str]) -> list[BatchFile]:
-        """Files of which the key alone counts."""
+        """Files of which only the key columns are read."""
         key = tuple(column.name for column in self._table.key)
         return self._only(names, self._table, key)
 
     def ends(self, names: Iterable[str]) -> list[BatchFile]:
-        """Files of which the record's key and the end of its active version count."""
+        """Files of which only the record's key and `_fivetran_end` are read."""
         key = [column.name for column in self._table.key if column.name != START]
         return self._only(names, self._table.with_key(key), (*key, END))
 

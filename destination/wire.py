@@ -1,4 +1,4 @@
-"""The wire's messages from and to the project's own objects."""
+"""Conversions between Fivetran's messages and the connector's own objects."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def data_type_from_wire(value: common.DataType, column: str) -> DataType:
 
 
 def delete_before_from_wire(request: sdk.TruncateRequest) -> datetime:
-    """The instant before which rows were synced that a truncate is about.
+    """The instant of a truncate: rows that were synced before it are deleted.
 
     Raises:
         RequestError: if the request holds none.
@@ -75,9 +75,9 @@ def delete_before_from_wire(request: sdk.TruncateRequest) -> datetime:
 
 
 def instant_from_wire(timestamp: Timestamp) -> datetime:
-    """The first microsecond that is not before an instant.
+    """An instant, rounded up to a whole microsecond.
 
-    Rows hold microseconds: those before the instant and those before this microsecond are the same.
+    Rows hold microseconds, so that the same rows lie before both.
     """
     microseconds = -(-timestamp.nanos // NANOS_PER_MICROSECOND)
     try:
@@ -108,7 +108,7 @@ def migration_from_wire(details: sdk.MigrationDetails) -> tuple[str, Migration] 
     """The operation that a migration asks for.
 
     Returns:
-        Its name and what it does in a transaction; None if this connector does not support it.
+        Its name and the function to call in a transaction; None if it is not supported.
 
     Raises:
         RequestError: if a column's type is unknown.

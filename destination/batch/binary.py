@@ -16,8 +16,7 @@ PAD_TO_FOUR = pa.array(["", "AAA", "AA", "A"])
 def decode_base64(texts: pa.Array) -> tuple[pa.Array, int]:
     """The bytes that base64 texts stand for; padding may be missing.
 
-    A text that is not base64 at all stands for its own UTF-8 bytes: Fivetran's tester sends such
-    values, and refusing them would fail everybody's first run.
+    A text that is not base64 stands for its own UTF-8 bytes: Fivetran's tester sends such values.
 
     Args:
         texts: an array of strings.
@@ -40,7 +39,7 @@ def decode_base64(texts: pa.Array) -> tuple[pa.Array, int]:
 
 
 def _decode_valid(bare: pa.Array) -> pa.Array:
-    """Decode values without padding, of which none has a length of 1 mod 4.
+    """Decode values without padding; none may have a length of 1 mod 4.
 
     Each value is completed to whole groups of four characters, so that one call decodes all of them
     end to end; then the bytes that the completion added are cut from each.

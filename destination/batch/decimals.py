@@ -80,7 +80,7 @@ def convert_decimals(values: pa.Array, column: Column) -> pa.Array:
 
 
 def fit_precision(values: pa.Array) -> bool:
-    """Whether decimals have no more digits than their type says: Arrow's readers do not check it."""
+    """Whether all decimals fit the precision of their type, which Arrow's readers do not check."""
     limit = _limit(values.type)
     return all(limit.copy_negate() < extreme < limit for extreme in _extremes(values))
 

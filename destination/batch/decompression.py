@@ -1,7 +1,7 @@
-"""The middle layer of a batch file: ZSTD or GZIP, in as many frames as there are.
+"""The middle layer of a batch file: ZSTD or GZIP, in one frame or several.
 
-Arrow's stream is used because it reports a frame that ends too early; python-zstandard's reader ends
-there without a word, and the rows behind it would be lost.
+Arrow's stream is used because it reports a frame that ends too early. python-zstandard's reader ends
+there without an error, and the rows after it would be lost.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ class Compression(Enum):
 
 
 class DecompressingReader:
-    """A readable stream of the content of a compressed one, in flat memory.
+    """A stream that decompresses another, in flat memory.
 
     Args:
         compressed: the compressed stream; closed together with this one.
-        compression: how it is compressed; with OFF the bytes pass as they are.
-        memory: of what decompressing takes beside the bytes that are read.
+        compression: how it is compressed; OFF passes the bytes on unchanged.
+        memory: what the decompressor itself uses is reserved here.
 
     Attributes:
         position: how many bytes were read.
@@ -52,7 +52,7 @@ class DecompressingReader:
             self._stream = pa.CompressedInputStream(file, compression.value.lower())
 
     def peek(self, size: int) -> bytes:
-        """The bytes that `read` will answer next."""
+        """The bytes that `read` will return next."""
         self._peeked += self._read(size - len(self._peeked))
         return self._peeked[:size]
 

@@ -1,4 +1,4 @@
-"""The outermost layer of a batch file: AES-256-CBC with PKCS#5 padding, the IV in front."""
+"""The outermost layer of a batch file: AES-256-CBC with PKCS#5 padding; the first block is the IV."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DAMAGED = "is damaged, truncated or encrypted with another key"
 
 
 class DecryptingReader(io.RawIOBase):
-    """A readable stream of the plaintext of an encrypted one; holds about 1 MiB of it at a time.
+    """A stream that decrypts another; holds about 1 MiB of plaintext at a time.
 
     Args:
         ciphertext: the encrypted file, open for reading; closed together with this stream.

@@ -1,4 +1,4 @@
-"""Values of native Parquet types as the Arrow type of their column: exactly, or refused."""
+"""Values of native Parquet types converted to the Arrow type of their column: exactly, or refused."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ INTEGER_DIGITS = 20
 
 
 def plain(values: pa.Array) -> pa.Array:
-    """The same values without what only says how they are stored: dictionaries, views, widths.
+    """The same values in plain Arrow types: no dictionaries, views or large offsets.
 
     UUIDs become texts in their canonical notation.
     """
@@ -74,9 +74,9 @@ def from_native(values: pa.Array, column: Column, notices: Notices) -> pa.Array:
     """Plain values of any type as the column's Arrow type.
 
     Args:
-        values: what `plain` answers.
-        column: where they go.
-        notices: told of values that could not be stored as they are.
+        values: what `plain` returned.
+        column: the column that they are for.
+        notices: counts the values that were changed to fit.
 
     Raises:
         RefusedError, pa.ArrowException: if a value cannot be taken exactly.
@@ -118,7 +118,7 @@ def _uuid_texts(values: pa.Array) -> pa.Array:
 def _cast(values: pa.Array, column: Column) -> pa.Array:
     """Arrow's own conversion, which refuses what does not fit.
 
-    Of integers, a float takes those up to which it has every integer.
+    An integer becomes a float only if every integer up to its size is one.
     """
     return pc.cast(values, arrow_type(column))
 
@@ -152,7 +152,7 @@ def _times(values: pa.Array, _: Column) -> pa.Array:
 
 
 def _timestamps(values: pa.Array, column: Column) -> pa.Array:
-    """Instants and local times in microseconds; either is taken as the other in UTC."""
+    """Instants and local date-times in microseconds; UTC stands for the missing zone."""
     if values.type.unit == "ns":
         microseconds = temporal.cut_to_microseconds(values)
     else:

@@ -1,4 +1,4 @@
-"""Why a value cannot be taken, said without showing it."""
+"""Why a value is refused, without showing the value."""
 
 from __future__ import annotations
 

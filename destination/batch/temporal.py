@@ -107,7 +107,7 @@ def to_microseconds(values: pa.Array) -> pa.Array:
     """Dates, or timestamps of a coarser unit, as `timestamp[us]`.
 
     Raises:
-        RefusedError: if one is more than 64 bits of microseconds hold.
+        RefusedError: if one does not fit 64 bits of microseconds.
     """
     try:
         return pc.cast(values, pa.timestamp("us"))
@@ -116,7 +116,7 @@ def to_microseconds(values: pa.Array) -> pa.Array:
 
 
 def cut_to_microseconds(nanoseconds: pa.Array) -> pa.Array:
-    """Microseconds of 64-bit nanoseconds, the digits beyond cut as they are cut from texts."""
+    """64-bit nanoseconds as microseconds; further digits are cut, as in texts."""
     return _floor_divide(nanoseconds.view(pa.int64()), 1000)
 
 
@@ -171,7 +171,7 @@ def _microseconds(parts: pa.StructArray) -> pa.Array:
 
 
 def _instants(parts: pa.StructArray, offset: pa.Array | int = 0) -> pa.Array:
-    """Microseconds since 1970-01-01T00:00, `offset` of them earlier."""
+    """Microseconds since 1970-01-01T00:00, less `offset`."""
     days = _days(parts)
     _require_days(days, LATEST_INSTANT_DAY, TOO_LATE_AN_INSTANT)
     time = pc.subtract(_microseconds(parts), offset)
