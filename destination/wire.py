@@ -59,7 +59,10 @@ def data_type_from_wire(value: common.DataType, column: str) -> DataType:
     """
     name = common.DataType.Name(value) if value in common.DataType.values() else str(value)
     if name not in DataType.__members__:
-        raise RequestError(f'column "{column}" has the type {name}, which this connector lacks')
+        raise RequestError(
+            f'column "{column}" has the type {name}, which is not supported by this version: '
+            f"upgrade the connector"
+        )
     return DataType[name]
 
 
@@ -90,17 +93,23 @@ def file_params_from_wire(message: sdk.FileParams) -> FileParams:
     """How the batch files of a request are written.
 
     Raises:
-        RequestError: if it is in a way unknown to this connector.
+        RequestError: if their compression or encryption is unknown.
     """
     if message.compression not in sdk.Compression.values():
-        raise RequestError(f"compression {message.compression} is unknown to this connector")
+        raise _unsupported("compression", message.compression)
     if message.encryption not in sdk.Encryption.values():
-        raise RequestError(f"encryption {message.encryption} is unknown to this connector")
+        raise _unsupported("encryption", message.encryption)
     return FileParams(
         compression=Compression[sdk.Compression.Name(message.compression)],
         encrypted=message.encryption == sdk.AES,
         null_string=message.null_string,
         unmodified_string=message.unmodified_string,
+    )
+
+
+def _unsupported(what: str, value: int) -> RequestError:
+    return RequestError(
+        f"{what} {value} of the batch files is not supported by this version: upgrade the connector"
     )
 
 

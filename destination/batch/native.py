@@ -53,7 +53,7 @@ INTEGER_DIGITS = 20
 
 
 def plain(values: pa.Array) -> pa.Array:
-    """The same values in plain Arrow types: no dictionaries, views or large offsets.
+    """The same values in plain Arrow types: no dictionaries, views, large or fixed sizes.
 
     UUIDs become texts in their canonical notation.
     """
@@ -118,7 +118,7 @@ def _uuid_texts(values: pa.Array) -> pa.Array:
 def _cast(values: pa.Array, column: Column) -> pa.Array:
     """Arrow's own conversion, which refuses what does not fit.
 
-    An integer becomes a float only if every integer up to its size is one.
+    An integer becomes a float only if the float type holds every integer up to its size.
     """
     return pc.cast(values, arrow_type(column))
 
