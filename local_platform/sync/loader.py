@@ -203,7 +203,15 @@ class Loader:
         return common.Table(name=table.name, columns=columns)
 
     def _warn_of_widening(self, table: Table, name: str, declared: Type | None, kind: Type) -> None:
-        if declared is not None and kind != declared.stored:
+        if declared is None:
+            return
+        if declared.is_time:
+            self._warn_once(
+                table,
+                name,
+                f"{table.full_name}: column {name} is declared NAIVE_TIME, and becomes STRING",
+            )
+        elif kind != declared.stored:
             self._warn_once(
                 table, name, f"{table.full_name}: column {name} is declared {declared}, and becomes"
                 f" {kind} to hold what arrives",

@@ -30,12 +30,14 @@ class Type:
             for as many as its type has.
         scale: those behind the point.
         rounds: whether numbers became floats, which lose digits of those above 2^53.
+        is_time: whether a STRING was declared NAIVE_TIME, of which records hold texts.
     """
 
     kind: int
     precision: int = 0
     scale: int = 0
     rounds: bool = field(default=False, compare=False)
+    is_time: bool = field(default=False, compare=False)
 
     @classmethod
     def of(cls, column: common.Column) -> Type | None:
@@ -43,7 +45,7 @@ class Type:
         if column.type == common.UNSPECIFIED:
             return None
         if column.type == common.NAIVE_TIME:
-            return STRING
+            return cls(common.STRING, is_time=True)
         params = column.params.decimal
         return cls(column.type, params.precision, params.scale)
 
