@@ -52,7 +52,9 @@ class Proxy:
         self._lock = threading.Lock()
         self._flowing = threading.Event()
         self._flowing.set()
+        self._closed = threading.Event()
         self._connections: set[socket.socket] = set()
+        self._clients: set[socket.socket] = set()
         self.bytes_per_second: float | None = None
         self.sprung = 0
         """How many traps were sprung."""
@@ -103,7 +105,16 @@ class Proxy:
         for connection in connections:
             _shut_down(connection)
 
+    def vanish(self) -> None:
+        """Cut all connections at the clients' side; the server notices nothing until `close`."""
+        with self._lock:
+            clients = list(self._clients)
+        for client in clients:
+            _shut_down(client)
+        self._closed.wait()
+
     def close(self) -> None:
+        self._closed.set()
         self.resume()
         self.refuse()
 
@@ -118,6 +129,7 @@ class Proxy:
                     continue
                 with self._lock:
                     self._connections |= {client, server}
+                    self._clients.add(client)
                 for pair in ((client, server, "client"), (server, client, "server")):
                     threading.Thread(target=self._pass_on, args=pair, daemon=True).start()
 
@@ -146,6 +158,7 @@ class Proxy:
         _shut_down(target)
         with self._lock:
             self._connections.discard(source)
+            self._clients.discard(source)
 
     def _sprung(self, sender: Sender, data: bytes) -> tuple[int, Trap | None]:
         """How many of the bytes pass, and the trap that they spring."""

@@ -162,6 +162,23 @@ def test_values_of_hand_made_types_convert(client: Client, database: Database) -
 
 
 @pytest.mark.parametrize(
+    ("length", "becomes"),
+    [(9, "character varying(10)"), (10, "character varying(10)"), (11, "text"), (0, "character varying(10)")],
+)  # fmt: skip
+def test_text_of_a_length_grows_only_where_longer_ones_come(
+    client: Client, database: Database, length: int, becomes: str
+) -> None:
+    assert client.create(table(ID)).success
+    database.execute("ALTER TABLE {schema}.t ADD v varchar(10)")
+    wanted = table(ID, column("v"))
+    wanted.columns[1].params.string_byte_length = length
+    answer = client.alter(wanted)
+    assert answer.success, answer
+    shown = "SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = '{schema}.t'::regclass AND attname = 'v'"
+    assert database.execute(shown) == [(becomes,)]
+
+
+@pytest.mark.parametrize(
     ("kind", "neutral"),
     [
         (common.BOOLEAN, "false"),

@@ -1,11 +1,15 @@
 """Giving up: the canceller does not wait, and nothing is interrupted that comes later."""
 
 import threading
+import time
 
 import pytest
 
 from destination.cancellation import Cancellation
 from destination.errors import CancelledError
+from destination.warehouse.base import Session
+from destination.warehouse.postgres.database import PostgresWarehouse
+from tests.fix_postgres import Database
 from tests.waiting import wait_until
 
 
@@ -53,3 +57,52 @@ def test_work_is_not_begun_after_it_was_given_up() -> None:
     cancellation.cancel()
     with pytest.raises(CancelledError), cancellation.interrupting(lambda: None):
         raise AssertionError("begun")
+
+
+def test_given_up_twice_is_interrupted_once() -> None:
+    cancellation, steps = Cancellation(), list[str]()
+    with cancellation.interrupting(lambda: steps.append("interrupted")):
+        cancellation.cancel()
+        cancellation.cancel()
+    assert cancellation.cancelled
+    assert steps == ["interrupted"]
+
+
+def test_each_of_several_that_wait_is_interrupted() -> None:
+    cancellation, steps = Cancellation(), list[str]()
+    with (
+        cancellation.interrupting(lambda: steps.append("outer")),
+        cancellation.interrupting(lambda: steps.append("inner")),
+    ):
+        cancellation.cancel()
+    assert sorted(steps) == ["inner", "outer"]
+
+
+def test_pause_lasts_as_long_as_it_should() -> None:
+    begun = time.monotonic()
+    Cancellation().sleep(0.1)
+    assert time.monotonic() - begun >= 0.1
+
+
+def test_pause_ends_when_the_work_is_given_up() -> None:
+    cancellation, begun = Cancellation(), time.monotonic()
+    threading.Timer(0.1, cancellation.cancel).start()
+    with pytest.raises(CancelledError):
+        cancellation.sleep(60)
+    assert time.monotonic() - begun < 30
+
+
+def test_transaction_that_gives_itself_up_stores_nothing(
+    postgres_uri: str, database: Database
+) -> None:
+    database.execute("CREATE SCHEMA {schema}; CREATE TABLE {schema}.t (id int)")
+    warehouse, cancellation = PostgresWarehouse.from_uri(postgres_uri), Cancellation()
+
+    def work(session: Session) -> None:
+        session.connection.exec_driver_sql(f'INSERT INTO "{database.schema}".t VALUES (1)')
+        cancellation.cancel()
+
+    with pytest.raises(CancelledError):
+        warehouse.transact("work", work, cancellation)
+    warehouse.close()
+    assert database.rows("t") == []

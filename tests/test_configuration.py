@@ -21,6 +21,12 @@ def test_absent_and_empty_fields_mean_their_defaults() -> None:
     assert Configuration.parse({**FILLED_IN, **empty, "unknown": "ignored"}) == wanted
 
 
+def test_password_is_taken_as_it_stands() -> None:
+    padded = {**FILLED_IN, "password": " marked-secret\t", "user": " u "}
+    configuration = Configuration.parse(padded)
+    assert (configuration.user, configuration.password) == ("u", " marked-secret\t")
+
+
 def test_secrets_do_not_show() -> None:
     configuration = Configuration.parse(FILLED_IN)
     assert "marked-secret" not in repr(configuration) + str(configuration)

@@ -29,12 +29,13 @@ from tests.waiting import retry_for_only, wait_for_locks_only, wait_until
 KEYED = common.Table(name="t", columns=[column("id", common.LONG, key=True), column("text")])
 KEYLESS = common.Table(name="t", columns=[column("id", common.LONG), column("text")])
 ROWS: list[Row] = [{"id": i, "text": "x" * 100} for i in range(20_000)]
+RETRY_SECONDS = 5
 
 
 @pytest.fixture
 def proxied(proxy: Proxy, schema: str, tmp_path: Path) -> Iterator[Client]:
     """A client of a connector that reaches PostgreSQL through the proxy."""
-    connect = partial(PostgresWarehouse.from_uri, proxy.conninfo, RetryPolicy(5, 0.5))
+    connect = partial(PostgresWarehouse.from_uri, proxy.conninfo, RetryPolicy(RETRY_SECONDS, 0.5))
     with calling(lambda _: connect(), schema, tmp_path) as client:
         yield client
 
@@ -53,6 +54,21 @@ def test_commit_without_an_answer_is_applied_once(
     proxy.cut_once(b"COMMIT", delivers=delivers)
     answer = proxied.write(table, replace=[ROWS])
     assert answer.success, answer
+    assert proxy.sprung == 1
+    assert has_rows_once(database)
+
+
+@pytest.mark.parametrize("table", [KEYED, KEYLESS], ids=["keyed", "keyless"])
+def test_commit_lost_on_its_way_to_a_server_that_does_not_notice(
+    proxied: Client, proxy: Proxy, database: Database, table: common.Table
+) -> None:
+    """Its session would hold the rows and the locks for as long as the line seems to be there."""
+    assert proxied.create(table).success
+    begun = time.monotonic()
+    proxy.set_trap(Trap(at=b"COMMIT", then=proxy.vanish))
+    answer = proxied.write(table, replace=[ROWS])
+    assert answer.success, answer
+    assert time.monotonic() - begun < RETRY_SECONDS
     assert proxy.sprung == 1
     assert has_rows_once(database)
 

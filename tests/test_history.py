@@ -250,3 +250,15 @@ def test_key_index_has_the_start_behind_the_record(database: Database) -> None:
         )
     )
     assert "(id, _fivetran_start)" in str(definition)
+
+
+@pytest.mark.parametrize("earliest", [True, False], ids=["earliest", "no earliest"])
+def test_version_that_ends_exactly_where_the_next_one_starts_is_cut(
+    history: History, *, earliest: bool
+) -> None:
+    """It was closed by somebody else, so it is not active."""
+    touching = {**version(1, 5, 1.0), END: at(5)}
+    history.write(replace=[[touching]])
+    started: dict[str, Any] = {"earliest": [[key(5)]]} if earliest else {}
+    history.write(**started, replace=[[version(5, None, 2.0)]])
+    assert history.versions() == rows(version(1, 5, 1.0), version(5, None, 2.0))

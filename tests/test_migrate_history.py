@@ -236,3 +236,26 @@ def test_history_migration_leaves_out_what_the_warehouse_generates(
     ]  # fmt: skip
     twice(history, "t", **sync_mode(sdk.HISTORY_TO_SOFT_DELETE, DELETED))
     twice(history, "t", **sync_mode(sdk.SOFT_DELETE_TO_HISTORY, DELETED))
+
+
+def test_row_of_which_it_is_not_known_whether_it_is_deleted_is_active(
+    client: Client, database: Database
+) -> None:
+    rows = [soft_row(1), {**soft_row(2), DELETED: None}, soft_row(3, deleted=True)]
+    assert client.create(SOFT).success
+    assert client.write(SOFT, replace=[rows]).success
+    twice(client, "t", **copy_to_history("t", "h", DELETED))
+    twice(client, "t", **sync_mode(sdk.SOFT_DELETE_TO_HISTORY, DELETED))
+    shown = "SELECT id, _fivetran_active, _fivetran_end::text LIKE '9999-%' FROM {schema}.{t}"
+    for name in ("t", "h"):
+        assert sorted(database.execute(shown, t=name)) == [
+            (1, True, True), (2, True, True), (3, False, False)
+        ]  # fmt: skip
+
+
+def test_version_of_which_it_is_not_known_whether_it_is_active_is_deleted(
+    history: Client, database: Database
+) -> None:
+    database.execute("UPDATE {schema}.t SET _fivetran_active = NULL WHERE id = 2")
+    twice(history, "t", **sync_mode(sdk.HISTORY_TO_SOFT_DELETE, DELETED))
+    assert database.rows("t", "id", DELETED) == [(1, False), (2, True)]

@@ -105,6 +105,17 @@ def test_health_and_reflection(running: Running) -> None:
         assert "fivetran_sdk.v2.DestinationConnector" in names
 
 
+def test_whoever_watches_its_health_is_told_that_it_stops(running: Running) -> None:
+    with grpc.insecure_channel(f"localhost:{running.port}") as channel:
+        request = health_pb2.HealthCheckRequest()
+        watched = health_pb2_grpc.HealthStub(channel).Watch(request, timeout=10)
+        assert next(watched).status == health_pb2.HealthCheckResponse.SERVING
+        running.process.send_signal(signal.SIGTERM)
+        assert next(watched).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        watched.cancel()
+    assert running.stop() == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_stops_on_a_signal_with_json_lines_only(running: Running, number: int) -> None:
     with grpc.insecure_channel(f"localhost:{running.port}") as channel:

@@ -1,5 +1,6 @@
 """Files copied straight into a table: an empty one, and one that grows at its end."""
 
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from destination.sdk import common_pb2 as common
 from destination.warehouse import loading
+from destination.warehouse.postgres.contract import LOCK_TIMEOUT
 from destination_tester.files import Row
 from destination_tester.model import TableModel
 from tests.fix_connector import Client, column
@@ -17,6 +19,7 @@ TABLE = common.Table(
     name="t", columns=[column("b", key=True), column("a", common.INT, key=True), column("text")]
 )
 ROWS: list[Row] = [{"b": f"b{i % 7}", "a": i, "text": "x" * 20} for i in range(1000)]
+LOCK_SECONDS = int(LOCK_TIMEOUT.removesuffix("s"))
 KEY = (
     "SELECT conname, pg_get_constraintdef(oid), obj_description(oid, 'pg_constraint'),"
     " pg_get_indexdef(conindid) FROM pg_constraint"
@@ -80,10 +83,11 @@ def test_report_that_reads_the_table_is_not_waited_for(
     client: Client, database: Database, postgres_uri: str
 ) -> None:
     assert client.create(TABLE).success
-    old = number(database)
+    old, begun = number(database), time.monotonic()
     with psycopg.connect(postgres_uri) as report:
         report.execute(f'SELECT FROM "{database.schema}".t')
         assert client.write(TABLE, replace=[ROWS]).success
+    assert time.monotonic() - begun < LOCK_SECONDS / 2
     assert number(database) == old
     assert database.execute("SELECT count(*) FROM {schema}.t") == [(1000,)]
 
@@ -120,6 +124,21 @@ def test_key_that_somebody_changed_or_needs_is_left_alone(
     assert client.write(TABLE, replace=[ROWS]).success
     assert number(database) == old
     assert key(database) == before
+
+
+def test_trigger_that_relies_on_the_key_finds_it(client: Client, database: Database) -> None:
+    """Here one that keeps a row of its own for each value of `b`."""
+    assert client.create(TABLE).success
+    database.execute(
+        "CREATE FUNCTION {schema}.keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " IF NEW.a >= 0 THEN EXECUTE format('INSERT INTO %I.t VALUES ($1, -1) ON CONFLICT (b, a)"
+        " DO NOTHING', TG_TABLE_SCHEMA) USING NEW.b; END IF; RETURN NEW; END $$;"
+        "CREATE TRIGGER keep AFTER INSERT ON {schema}.t FOR EACH ROW EXECUTE FUNCTION {schema}.keep()"
+    )
+    answer = client.write(TABLE, replace=[ROWS])
+    assert answer.success, answer
+    counted = "SELECT count(*), count(*) FILTER (WHERE a < 0) FROM {schema}.t"
+    assert database.execute(counted) == [(1007, 7)]
 
 
 SERIAL = common.Table(name="t", columns=[column("id", common.LONG, key=True), column("text")])

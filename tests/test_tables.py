@@ -115,6 +115,18 @@ def test_hand_made_columns_are_described_and_left_alone(client: Client, database
     ]
 
 
+def test_numbers_that_end_before_the_point_are_described_with_all_their_digits(
+    client: Client, database: Database
+) -> None:
+    """What numeric(3,-2) holds has five digits: 12300."""
+    if database.connection.info.server_version < 15_00_00:
+        pytest.skip("this server has no negative scales")
+    assert client.create(table(ID)).success
+    database.execute("ALTER TABLE {schema}.t ADD v numeric(3,-2), ADD w numeric(5,0)")
+    described = {c.name: c.params.decimal for c in client.describe("t").table.columns}
+    assert described["v"] == described["w"] == common.DecimalParams(precision=5, scale=0)
+
+
 def test_values_are_cast_to_hand_made_types(client: Client, database: Database) -> None:
     wanted = table(ID, column("value"), column("document", common.JSON))
     assert client.create(wanted).success

@@ -93,3 +93,50 @@ def test_batch_is_merged_whatever_its_share_of_the_table(
     assert database.rows("t", "id", "text") == sorted(texts.items(), key=repr)
     locked_and_updated = database.execute("SELECT count(*) FROM {schema}.t WHERE xmax <> 0")
     assert locked_and_updated == [(40 if few or repeated else 0,)]
+
+
+WIDE = common.Table(
+    name="t", columns=[column("id", common.LONG, key=True), column("text"), column("kept")]
+)
+KEPT = "a value that no file holds"
+
+
+@pytest.mark.parametrize("few", [True, False], ids=["few", "many"])
+def test_value_of_a_column_that_no_file_holds_stays(
+    client: Client, database: Database, *, few: bool
+) -> None:
+    """Neither the column's default nor NULL takes its place."""
+    old: list[Row] = [{"id": i, "text": "old", "kept": KEPT} for i in range(8000 if few else 60)]
+    new: list[Row] = [{"id": i, "text": "new"} for i in range(-1, 40)]
+    assert client.create(WIDE).success
+    database.execute("ALTER TABLE {schema}.t ALTER kept SET DEFAULT 'the default'")
+    assert client.write(WIDE, replace=[old]).success
+    assert client.write(WIDE, replace=[new]).success
+    shown = "SELECT text, kept, count(*) FROM {schema}.t GROUP BY 1, 2 ORDER BY 1, 2"
+    assert database.execute(shown) == [
+        ("new", KEPT, 40), ("new", "the default", 1), ("old", KEPT, len(old) - 40)
+    ]  # fmt: skip
+
+
+def test_rows_that_refer_to_replaced_ones_stay_and_no_trigger_sees_them_go(
+    client: Client, database: Database
+) -> None:
+    table = common.Table(name="t", columns=[column("id", common.LONG, key=True), column("text")])
+    rows: list[Row] = [{"id": i, "text": "old"} for i in range(60)]
+    assert client.create(table).success
+    assert client.write(table, replace=[rows]).success
+    database.execute(
+        "CREATE TABLE {schema}.child (id bigint REFERENCES {schema}.t ON DELETE CASCADE);"
+        "INSERT INTO {schema}.child SELECT id FROM {schema}.t;"
+        "CREATE TABLE {schema}.gone (id bigint);"
+        "CREATE FUNCTION {schema}.note() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN EXECUTE format('INSERT INTO %I.gone VALUES ($1)', TG_TABLE_SCHEMA) USING OLD.id;"
+        " RETURN OLD; END $$;"
+        "CREATE TRIGGER note AFTER DELETE ON {schema}.t FOR EACH ROW"
+        " EXECUTE FUNCTION {schema}.note()"
+    )
+    answer = client.write(table, replace=[[{**row, "text": "new"} for row in rows]])
+    assert answer.success, answer
+    assert database.execute("SELECT DISTINCT text FROM {schema}.t") == [("new",)]
+    assert database.execute("SELECT count(*) FROM {schema}.child") == [(60,)]
+    assert database.rows("gone") == []

@@ -2,6 +2,7 @@
 
 import csv as python_csv
 import io
+import math
 
 import pyarrow as pa
 import pytest
@@ -12,7 +13,8 @@ from destination.batch import csv
 from destination.batch.decoding import Decoder
 from destination.batch.decompression import Compression, DecompressingReader
 from destination.batch.values import Notices
-from destination.memory import Budget
+from destination.errors import BatchFileError
+from destination.memory import FORMS, Budget
 from destination.schema import Column, DataType
 from destination_tester import jackson
 
@@ -92,3 +94,75 @@ def test_types_of_arrow_arrive() -> None:
     reader = csv.BlockReader(["a"], Decoder([Column("a", DataType.UTC_DATETIME)], NULL, Notices()))
     batch = reader.read(b"2020-01-01T00:00:00Z\n2020-01-01T00:00:00.123456789Z\n")
     assert batch.schema.field("a").type == pa.timestamp("us", "UTC")
+
+
+@pytest.mark.parametrize("kind", [DataType.STRING, DataType.JSON, DataType.XML])
+def test_mark_at_the_front_of_a_block_is_kept_and_no_nul(kind: DataType) -> None:
+    """Arrow takes the one away, and would let the other through."""
+    content = "a\n\ufeffx\n".encode()
+    assert read(content, Column("a", kind)) == [("\ufeffx",)]
+    assert read(b"a\nx\0y\n\0\n", Column("a", kind)) == [("xy",), ("",)]
+
+
+def test_each_block_tells_its_rows_by_their_numbers_in_the_file() -> None:
+    reader = csv.BlockReader(["a"], Decoder([Column("a", DataType.INT)], NULL, Notices()))
+    assert reader.read(b"1\n2\n").num_rows == 2
+    with pytest.raises(BatchFileError) as value:
+        reader.read(b"3\nno number\n")
+    assert (value.value.row, value.value.column) == (4, "a")
+    with pytest.raises(BatchFileError, match="does not have 1 cells, as the header") as uneven:
+        reader.read(b"3\n4,5\n")
+    assert uneven.value.row == 4
+    with pytest.raises(BatchFileError) as foreign:
+        reader.read(b"3\n4\n\xff\n")
+    assert (foreign.value.row, foreign.value.column) == (5, "a")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "has no header line"),
+        (b"\n1\n", "has no header line"),
+        (b"\xff,a\n", "its header line cannot be read"),
+        (b'"a', "its header line cannot be read"),
+        (b'"a"b\n', "its header line cannot be read"),
+    ],
+)
+def test_header_that_cannot_be_read(content: bytes, told: str) -> None:
+    with pytest.raises(BatchFileError) as refused:
+        csv.Header.parse(content)
+    assert refused.value.reason == told
+
+
+def test_header_without_a_line_end_is_the_whole_file() -> None:
+    header = csv.Header.parse(b"a,b")
+    assert (header.names, header.size) == (["a", "b"], 3)
+
+
+@pytest.mark.parametrize("text", ["TRUE", "1", "t", "0", "yes", ""])
+def test_truth_has_two_words(text: str) -> None:
+    with pytest.raises(BatchFileError):
+        read(f'a,b\n"{text}",x\n'.encode(), Column("a", DataType.BOOLEAN))
+
+
+@pytest.mark.parametrize("kind", [DataType.FLOAT, DataType.DOUBLE])
+def test_infinity_is_taken_by_its_name_alone(kind: DataType) -> None:
+    assert read(b"a\n-inf\nInfinity\n", Column("a", kind)) == [(-math.inf,), (math.inf,)]
+    with pytest.raises(BatchFileError):
+        read(b"a\n1E999\n", Column("a", kind))
+
+
+def test_memory_of_blocks_grows_with_a_record_and_shrinks_behind_it() -> None:
+    record = b'"' + b"x" * (3 * csv.BLOCK_BYTES) + b'"\n'
+    content = b"short\n" + record + b"short\n" * csv.BLOCK_BYTES
+    sizes = []
+    with Budget().reserve() as reservation:
+        memory = reservation.part()
+        stream = DecompressingReader(io.BytesIO(content), Compression.OFF, reservation.part())
+        blocks = []
+        for block in csv.read_blocks(stream, memory):
+            sizes.append(memory.size)
+            blocks.append(block)
+    assert b"".join(blocks) == content
+    assert max(sizes) >= FORMS * len(record)
+    assert sizes[-1] <= FORMS * 2 * csv.BLOCK_BYTES

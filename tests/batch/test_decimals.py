@@ -110,6 +110,9 @@ def numbers(draw: st.DrawFn) -> str:
 @example(["999999999999999999999999999999.993"], column(32, 2))
 @example(["1.1102230246251565E-25", "9.99E-39", "1.5E-38"], column(38, 37))
 @example(["1000"], column(4, 1))
+@example(["35"], column(38, 37))
+@example(["1" + "0" * 29], column(38, 10))
+@example(["-" + "9" * 30], column(38, 10))
 @example(["0E+400", "-0E-400"], column(1, 1))
 @example(["1" * 60 + "E-59"], column(1, 0))
 def test_texts(texts: list[str], target: Column) -> None:

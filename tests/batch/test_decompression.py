@@ -54,3 +54,47 @@ def test_damaged_stream_is_refused(compression: Compression) -> None:
         damaged[position] ^= 0xFF
         with pytest.raises(BatchFileError):
             read_all(bytes(damaged), compression)
+
+
+class InSmallPieces(io.BytesIO):
+    """A stream that answers less than it is asked for, as files over a network may."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        return super().read(min(size, 7) if size and size > 0 else size)
+
+
+@pytest.mark.parametrize("compression", list(Compression))
+def test_read_is_short_only_at_the_end(compression: Compression) -> None:
+    content = CONTENT[:100_000]
+    with Budget().reserve() as reservation:
+        source = InSmallPieces(compressed(content, compression))
+        reader = DecompressingReader(source, compression, reservation.part())
+        assert reader.peek(30_000) == content[:30_000]
+        assert reader.peek(10) == content[:10]
+        pieces = [reader.read(size) for size in (1, 30_010, 40_000, 30_000, 1)]
+    assert list(map(len, pieces)) == [1, 30_010, 40_000, 29_989, 0]
+    assert b"".join(pieces) == content
+
+
+def test_what_is_peeked_and_read_is_counted_once() -> None:
+    with Budget().reserve() as reservation:
+        reader = DecompressingReader(io.BytesIO(b"12345"), Compression.OFF, reservation.part())
+        reader.peek(3)
+        reader.peek(3)
+        assert reader.position == 3
+        reader.read(9)
+        assert reader.position == 5
+
+
+@pytest.mark.parametrize("compression", list(Compression))
+def test_reader_that_is_closed_closes_its_source_and_gives_its_memory_back(
+    compression: Compression,
+) -> None:
+    with Budget().reserve() as reservation:
+        source, memory = io.BytesIO(compressed(CONTENT, compression)), reservation.part()
+        reader = DecompressingReader(source, compression, memory)
+        reader.read(10)
+        assert (memory.size > 0) == (compression is Compression.ZSTD)
+        reader.close()
+        assert source.closed
+        assert memory.size == 0

@@ -47,3 +47,34 @@ def test_file_of_incomplete_blocks_is_refused(size: int) -> None:
 def test_key_of_another_length_is_refused(size: int) -> None:
     with pytest.raises(BatchFileError, match=f"{size} bytes"):
         decrypt(bytes(size), bytes(48))
+
+
+class Source(io.BytesIO):
+    """Counts how much of it is read at a time."""
+
+    largest = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(size)
+        self.largest = max(self.largest, len(data))
+        return data
+
+
+def test_file_is_read_piece_by_piece_and_closed_with_the_stream() -> None:
+    plaintext = os.urandom(3 << 20)
+    key, content = encrypt(plaintext)
+    source = Source(content)
+    with DecryptingReader(source, key) as reader:
+        assert reader.readable()
+        assert b"".join(iter(lambda: reader.read(700_001), b"")) == plaintext
+        assert not source.closed
+    assert source.largest == 1 << 20
+    assert source.closed
+    reader.close()
+
+
+@pytest.mark.parametrize("size", [1, 15, 17])
+def test_file_with_a_block_cut_behind_whole_ones_is_refused(size: int) -> None:
+    key, content = encrypt(b"x" * (1 << 20))
+    with pytest.raises(BatchFileError, match="damaged"):
+        decrypt(key, content[: -16 + size % 16])

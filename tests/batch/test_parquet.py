@@ -244,3 +244,13 @@ def test_cut_keeps_every_row(lengths: list[int], size: int, *, dictionary: bool)
     for piece in pieces:
         *before, _ = [len(text or "") for text in piece["text"].to_pylist()] or [0]
         assert sum(before) <= size or batch.nbytes <= size
+
+
+@pytest.mark.parametrize("row", [1, parquet.ROWS_PER_BATCH + 1, 20_000])
+def test_row_that_is_refused_is_told_by_its_number_in_the_file(row: int) -> None:
+    numbers = ["7"] * 20_000
+    numbers[row - 1] = "no number"
+    content = written(pa.table({"number": numbers}), use_dictionary=False)
+    with pytest.raises(BatchFileError) as refused:
+        list(read(content))
+    assert (refused.value.row, refused.value.column) == (row, "number")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from destination.batch.decompression import Compression
 from destination.batch.reader import BatchFile, FileParams
-from destination.errors import CapacityError, CustomerError
+from destination.errors import BatchFileError, CapacityError, CustomerError
 from destination.memory import MIB, Budget
 from destination.schema import Column, DataType, DecimalParams, Table
 from destination_tester.files import encrypt
@@ -115,3 +115,35 @@ def test_any_bytes_in_any_layer_are_read_or_refused(
             path.write_bytes(candidate)
             with suppress(CustomerError):
                 read(path, params(layer, encrypted=secret is not None), secret)
+
+
+def test_values_that_stand_in_place_of_a_header_are_not_shown(tmp_path: Path) -> None:
+    """Without a key, nothing tells a header from a row."""
+    path = tmp_path / "rows.csv"
+    path.write_bytes(b"marked-secret,marked-secret-too\n")
+    keyless = Table("t", (Column("id", DataType.LONG), Column("text", DataType.STRING)))
+    file = BatchFile(str(path), None, params(Compression.OFF), keyless, Budget())
+    with pytest.raises(BatchFileError) as refused, file.open():
+        pass
+    assert str(refused.value) == (f'batch file {path}: its header has columns that table "t" lacks')
+
+
+@pytest.mark.parametrize("offset", range(-2, 2))
+def test_line_ends_in_values_survive_wherever_decrypted_pieces_end(
+    tmp_path: Path, offset: int
+) -> None:
+    """They are of 1 MiB each, which is less than a block of CSV."""
+    ends = [n * MIB + offset for n in (1, 2, 3, 4)]
+    table = Table("t", (Column("text", DataType.STRING),))
+    content, texts = bytearray(b"text\n"), list[str]()
+    for end in ends:
+        text = "x" * (end - len(content) - 2) + "\r\n" + "y"
+        texts.append(text)
+        content += f'"{text}"\n'.encode()
+        assert content[end - 1 : end + 1] == b"\r\n"
+    key, encrypted = encrypt(bytes(content))
+    path = tmp_path / "rows.csv.aes"
+    path.write_bytes(encrypted)
+    encryption = params(Compression.OFF, encrypted=True)
+    with BatchFile(str(path), key, encryption, table, Budget()).open() as rows:
+        assert [text for batch in rows for text in batch["text"].to_pylist()] == texts
