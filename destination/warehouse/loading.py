@@ -15,11 +15,11 @@ from destination.errors import RequestError
 from destination.rows import BegunSource, RowSource
 from destination.schema import DataType, Table
 from destination.warehouse.base import Session
+from destination.warehouse.chains import folded
 from destination.warehouse.naming import Alias
 from destination.warehouse.staging import (
     Staged,
     analyze,
-    folded,
     is_repeated,
     same_key,
     stage,
@@ -222,7 +222,8 @@ def _may_replace_rows(session: Session, target: StoredTable, staged: Staged) -> 
     whole = {column.name for column in staged.columns} == {c.name for c in target.columns}
     if not (target.standalone and target.mergeable and whole):
         return False
-    return session.size(staged.clause) * FEW >= session.size(target.clause)
+    size = sum(session.size(part.table) for part in staged.parts)
+    return size * FEW >= session.size(target.clause)
 
 
 def _replace_rows(
