@@ -208,6 +208,18 @@ class Session(ABC):
         """Let the warehouse's planner learn what columns of a table hold."""
 
     @abstractmethod
+    def survey(self, table: sa.Table) -> None:
+        """Let the warehouse's planner learn roughly what a table that was just filled holds."""
+
+    @abstractmethod
+    def free_undone_rows(self, target: StoredTable) -> None:
+        """Give back the space of rows whose writing was undone, where that hinders nobody.
+
+        Args:
+            target: the table, which is empty.
+        """
+
+    @abstractmethod
     def size(self, table: sa.Table) -> int:
         """About how many bytes the rows of a table take; 0 where that cannot be told."""
 

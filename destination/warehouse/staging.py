@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.schema import DropTable
 
 from destination.errors import BatchFileError, RequestError
-from destination.rows import MODIFIED, RowSource, RowStream
+from destination.rows import RowSource, RowStream
 from destination.schema import Column, Table
 from destination.warehouse.base import Session
 from destination.warehouse.ddl import NamedType
@@ -119,28 +119,29 @@ class _Staging:
     def append(self, rows: RowStream, file: str) -> None:
         """Copy the rows of a file behind those that are there."""
         self._files.append((self._count, file))
-        held = {column.name for column in rows.columns}
+        fields = {column.name: i for i, column in enumerate(rows.columns)}
         numbered = _numbered(rows, self._count)
         if len(self._parts) == 1:
-            self._count += self._copy(self._parts[0], held, numbered)
+            self._count += self._copy(self._parts[0], fields, numbered)
             return
         first = self._count
         for batch in numbered:
             with _rows_behind(self._count - first):
                 for part in self._parts:
-                    self._copy(part, held, [batch])
+                    self._copy(part, fields, [batch])
             self._count += batch.num_rows
 
-    def _copy(self, part: Part, held: Container[str], batches: Iterable[pa.RecordBatch]) -> int:
-        """Copy what a part takes of rows that hold these columns."""
-        numbers = [i for i in part.numbers if self.columns[i].name in held]
-        fields = [self.columns[i].name for i in numbers]
-        names = [f"c{i}" for i in numbers]
+    def _copy(
+        self, part: Part, fields: Mapping[str, int], batches: Iterable[pa.RecordBatch]
+    ) -> int:
+        """Copy to a part what it takes of rows, whose fields these are; a mask and a number follow."""
+        places = {f"c{i}": fields.get(self.columns[i].name) for i in part.numbers}
+        taken = {name: place for name, place in places.items() if place is not None}
         if MASK in part.table.c:
-            fields.append(MODIFIED)
-            names.append(MASK)
-        columns = [part.table.c[name] for name in (*names, ORDINAL)]
-        rows = (batch.select([*fields, ORDINAL]) for batch in batches)
+            taken[MASK] = len(fields)
+        taken[ORDINAL] = len(fields) + self._partial
+        columns = [part.table.c[name] for name in taken]
+        rows = (batch.select(list(taken.values())) for batch in batches)
         return self._session.copy(part.table, columns, rows)
 
     def staged(self) -> Staged:

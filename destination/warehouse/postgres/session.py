@@ -48,6 +48,8 @@ CLAIM_SECONDS = 30
 """For how long a table is claimed, in short attempts with pauses between, before work is begun anew."""
 ATTEMPT = "1s"
 PAUSE_SECONDS = 4
+SURVEYED = 20
+"""Of what a first load wrote, 300 times as many rows are looked at; autovacuum looks at more later."""
 LOOK = "30s"
 """How often one that waits for another session of this project looks which it is."""
 NOT_IN_TIME = frozenset({LOCK_NOT_AVAILABLE})
@@ -227,6 +229,28 @@ class PostgresSession(Session):
     def analyze(self, table: sa.Table, columns: Sequence[sa.Column[Any]]) -> None:
         if columns:
             self._execute_raw(sql.SQL("ANALYZE {} ({})").format(*names_of(table, columns)))
+
+    def survey(self, table: sa.Table) -> None:
+        name, _ = names_of(table)
+        self._execute_raw(
+            sql.SQL(
+                "SET LOCAL default_statistics_target = {}; ANALYZE (SKIP_LOCKED) {}; "
+                "SET LOCAL default_statistics_target TO DEFAULT"
+            ).format(SURVEYED, name)
+        )
+
+    def free_undone_rows(self, target: StoredTable) -> None:
+        if target.standalone:
+            self._unless(IN_THE_WAY, lambda: self._truncate_if_empty(target))
+
+    def _truncate_if_empty(self, target: StoredTable) -> bool | None:
+        table, _ = names_of(target.clause)
+        self._execute_raw(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE NOWAIT").format(table))
+        row = sa.select(sa.literal(1)).select_from(target.clause)
+        if self.scalar(sa.select(sa.exists(row))):
+            return None
+        self._execute_raw(sql.SQL("TRUNCATE {}").format(table))
+        return True
 
     def size(self, table: sa.Table) -> int:
         name, _ = names_of(table)
