@@ -21,7 +21,7 @@ from destination.cancellation import Cancellation
 from destination.errors import RequestError
 from destination.progress import Progress
 from destination.schema import Column, Table
-from destination.warehouse.ddl import Conversion
+from destination.warehouse.ddl import Conversion, NamedType
 from destination.warehouse.naming import Naming
 from destination.warehouse.stored import StoredColumn, StoredTable, TableName
 
@@ -47,12 +47,14 @@ class Session(ABC):
     """One transaction in a warehouse.
 
     Attributes:
+        flags_type: the type of `flags`.
         landed: tells in a later session whether what this one did is there; None for work that may
             be done again.
         progress: how far it has come, for the log.
     """
 
     capabilities: Capabilities
+    flags_type: NamedType
     landed: Callable[[Session], bool] | None = None
 
     def __init__(self, connection: sa.Connection, cancellation: Cancellation) -> None:
@@ -193,8 +195,29 @@ class Session(ABC):
         """Create a table of its own for this transaction, which ends with it."""
 
     @abstractmethod
+    def fitting(self, kinds: Sequence[NamedType], count: int) -> list[range]:
+        """Cut columns into as few ranges as have room in a staging table each, whatever their values.
+
+        Args:
+            kinds: each column's types: number i is of those at i, i + count and so on, one at a time.
+            count: how many columns there are.
+        """
+
+    @abstractmethod
     def analyze(self, table: sa.Table, columns: Sequence[sa.Column[Any]]) -> None:
         """Let the warehouse's planner learn what columns of a table hold."""
+
+    @abstractmethod
+    def survey(self, table: sa.Table) -> None:
+        """Let the warehouse's planner learn roughly what a table that was just filled holds."""
+
+    @abstractmethod
+    def free_undone_rows(self, target: StoredTable) -> None:
+        """Give back the space of rows whose writing was undone, where that hinders nobody.
+
+        Args:
+            target: the table, which is empty.
+        """
 
     @abstractmethod
     def size(self, table: sa.Table) -> int:
@@ -264,17 +287,22 @@ class Session(ABC):
         """A query of these columns in the last row, by an order, of each key."""
 
     @abstractmethod
-    def last_value(
-        self,
-        value: sa.ColumnElement[Any],
-        where: sa.ColumnElement[bool],
-        order: sa.ColumnElement[Any],
-    ) -> sa.ColumnElement[Any]:
-        """An aggregate: the value of the last row, by an order, of those that fulfil a condition."""
-
-    @abstractmethod
     def is_modified(self, mask: sa.ColumnElement[Any], position: int) -> sa.ColumnElement[bool]:
         """Whether a mask of `rows.MODIFIED` has a value in the column at a position."""
+
+    @abstractmethod
+    def flags(self, mask: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        """A mask of `rows.MODIFIED` as flags, of the type `flags_type`, that can be united."""
+
+    @abstractmethod
+    def united(
+        self, flags: sa.ColumnElement[Any], others: sa.ColumnElement[Any]
+    ) -> sa.ColumnElement[Any]:
+        """The flags that are set in either."""
+
+    @abstractmethod
+    def is_set(self, flags: sa.ColumnElement[Any], position: int) -> sa.ColumnElement[bool]:
+        """Whether the flag of the column at a position is set."""
 
 
 class Warehouse(ABC):

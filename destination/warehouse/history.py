@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import replace as replaced
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -18,14 +19,22 @@ from destination.errors import RequestError
 from destination.rows import RowSource
 from destination.schema import ACTIVE, END, START, Table
 from destination.warehouse.base import Session
+from destination.warehouse.chains import (
+    BASE,
+    FLAGS,
+    Changes,
+    folded,
+    inherit,
+    link,
+    modified_by,
+)
 from destination.warehouse.loading import key_of, merge_rows, replace
 from destination.warehouse.naming import Alias
+from destination.warehouse.parts import ORDINAL
 from destination.warehouse.staging import (
-    Changes,
     Staged,
     Values,
     analyze,
-    folded,
     has_duplicates,
     same_key,
     stage,
@@ -195,9 +204,11 @@ def _update(
     analyze(session, staged)
     changes = folded(session, staged, key)
     record = record_key(key)
-    chained = bool(record) and has_duplicates(session, staged, record)
-    complete = _completed_in_chains if chained else _completed
-    rows = complete(target, changes, staged, record)
+    if has_duplicates(session, staged, record):
+        rows = _completed_in_chains(session, target, changes, staged, record)
+    else:
+        base = _preceding(target, record, changes)
+        rows = _completed(changes, changes.modified, staged, base, sa.true())
     names = [column.name for column in staged.columns]
     insert = sa.insert(target.clause).from_select(names, rows)
     new = target.mergeable and session.unless_duplicate(lambda: session.execute(insert)) is not None
@@ -225,22 +236,36 @@ def _preceding(target: StoredTable, record: Sequence[str], changes: Changes) -> 
 
 
 def _completed(
-    target: StoredTable, changes: Changes, staged: Staged, record: Sequence[str]
+    changes: Changes,
+    modified: dict[str, sa.ColumnElement[bool]],
+    staged: Staged,
+    base: sa.FromClause,
+    on: sa.ColumnElement[bool],
 ) -> sa.Select[Any]:
-    """Partial versions, no two of one record, completed from the table."""
-    base = _preceding(target, record, changes)
-    values = [
-        sa.case(
-            (changes.modified[column.column.name], changes.values[column.column.name]),
-            else_=OPEN.get(column.column.name, base.c[column.name]),
-        )
-        for column in staged.columns
-    ]
-    return sa.select(*values).select_from(changes.source.join(base, sa.true()))
+    """Partial versions, no two of one key, completed from versions that the table has.
+
+    Args:
+        changes: the partial versions.
+        modified: which of their values are not those of the version in the table.
+        staged: the partial versions as they came.
+        base: the versions in the table.
+        on: whether a version in the table is the one to complete from.
+    """
+    values = []
+    for column in staged.columns:
+        name = column.column.name
+        own = changes.modified if name in OPEN else modified
+        other = OPEN.get(name, base.c[column.name])
+        values.append(sa.case((own[name], changes.values[name]), else_=other))
+    return sa.select(*values).select_from(changes.source.join(base, on))
 
 
 def _completed_in_chains(
-    target: StoredTable, changes: Changes, staged: Staged, record: Sequence[str]
+    session: Session,
+    target: StoredTable,
+    changes: Changes,
+    staged: Staged,
+    record: Sequence[str],
 ) -> sa.Select[Any]:
     """Partial versions completed from the table or from the partial version before.
 
@@ -249,61 +274,30 @@ def _completed_in_chains(
     chain begins after. A version of the table that starts together with a partial one does not end
     a chain, since the partial version takes its place.
     """
-    base = _preceding(target, record, changes)
-    names = [column.column.name for column in staged.columns]
-    start = names.index(START)
-    versions = (
-        sa.select(
-            *[changes.values[name].label(f"v{i}") for i, name in enumerate(names)],
-            *[changes.modified[name].label(f"m{i}") for i, name in enumerate(names)],
-            *[base.c[column.name].label(f"b{i}") for i, column in enumerate(staged.columns)],
-        )
-        .select_from(changes.source.join(base, sa.true()))
-        .subquery(Alias.VERSIONS)
+    begun = _preceding(target, record, changes).c[target.get(START).name]
+    in_time: dict[str, Any] = {
+        "partition_by": [changes.values[name] for name in record],
+        "order_by": changes.values[START],
+    }
+    start, ordinal = (
+        sa.func.lag(value).over(**in_time) for value in (changes.values[START], changes.ordinal)
     )
-    keys = [f"v{names.index(name)}" for name in record]
-
-    def in_time(rows: sa.Subquery, *further: str) -> dict[str, Any]:
-        return {
-            "partition_by": [rows.c[label] for label in (*keys, *further)],
-            "order_by": rows.c[f"v{start}"],
-        }
-
-    before = sa.func.lag(versions.c[f"v{start}"]).over(**in_time(versions))
-    begins = sa.func.coalesce(versions.c[f"b{start}"] > before, sa.true())
-    numbered = sa.select(
-        versions,
-        sa.func.row_number().over(**in_time(versions)).label("position"),
-        sa.case((begins, 1), else_=0).label("begins"),
-    ).subquery(Alias.NUMBERED)
-    chain = sa.func.sum(numbered.c.begins).over(**in_time(numbered)).label("chain")
-    chains = sa.select(numbered, chain).subquery(Alias.CHAINS)
-    in_chain = in_time(chains, "chain")
-    traced = sa.select(
-        chains,
-        *[
-            sa.func.max(sa.case((chains.c[f"m{i}"], chains.c.position)))
-            .over(**in_chain)
-            .label(f"p{i}")
-            for i in range(len(names))
-        ],
-        *[
-            sa.func.first_value(chains.c[f"b{i}"]).over(**in_chain).label(f"f{i}")
-            for i in range(len(names))
-        ],
-    ).subquery(Alias.TRACED)
-    values = [
-        sa.case((traced.c[f"m{i}"], traced.c[f"v{i}"]), else_=OPEN[name])
-        if name in OPEN
-        else sa.case(
-            (traced.c[f"p{i}"].is_(None), traced.c[f"f{i}"]),
-            else_=sa.func.nth_value(traced.c[f"v{i}"], sa.cast(traced.c[f"p{i}"], sa.Integer)).over(
-                **in_time(traced)
-            ),
-        )
-        for i, name in enumerate(names)
-    ]
-    return sa.select(*values)
+    rows = sa.select(
+        changes.ordinal, sa.case((begun <= start, ordinal)), begun, changes.flags
+    ).select_from(changes.source.join(begun.table, sa.true()))
+    links = link(session, rows, sa.Column(BASE, target[START].type))
+    inherit(session, staged, links, [*record, START, *OPEN])
+    base = target.clause.alias(Alias.PRECEDING)
+    same = [base.c[target.get(name).name] == changes.values[name] for name in record]
+    source = changes.source.join(links, changes.ordinal == links.c[ORDINAL])
+    on = sa.and_(*same, base.c[target.get(START).name] == links.c[BASE])
+    return _completed(
+        replaced(changes, source=source),
+        modified_by(session, staged, links.c[FLAGS]),
+        staged,
+        base,
+        on,
+    )
 
 
 def _delete(

@@ -15,11 +15,12 @@ from destination.errors import RequestError
 from destination.rows import BegunSource, RowSource
 from destination.schema import DataType, Table
 from destination.warehouse.base import Session
+from destination.warehouse.chains import folded
 from destination.warehouse.naming import Alias
 from destination.warehouse.staging import (
     Staged,
     analyze,
-    folded,
+    has_duplicates,
     is_repeated,
     same_key,
     stage,
@@ -127,6 +128,7 @@ def replace(
         return _append(session, target, sources)
     empty = is_empty(session, target)
     large = sum(source.size for source in sources) >= LARGE_BYTES
+    copied: int | None = None
     with BegunSource(sources[0]) as first:
         files = [first, *sources[1:]]
         if empty or (large and _follows(session, target, key, first)):
@@ -136,8 +138,13 @@ def replace(
             copied = session.unless_duplicate(copy)
             if copied is not None:
                 then(None)
-                return copied
-        return _merge(session, target, key, files, then)
+            elif empty and large:
+                session.free_undone_rows(target)
+        merge = partial(_merge, session, target, key, files, then, empty=empty)
+        count = merge() if copied is None else copied
+    if empty and large:
+        session.survey(target.clause)
+    return count
 
 
 def _append(session: Session, target: StoredTable, sources: Sequence[RowSource]) -> int:
@@ -203,10 +210,15 @@ def _merge(
     key: Sequence[str],
     sources: Sequence[RowSource],
     then: Then,
+    *,
+    empty: bool,
 ) -> int:
+    """Merge files; into an empty table keys that repeat are looked for before rows are inserted."""
     count = 0
     for staged in stage(session, target, sources):
         replacing = _may_replace_rows(session, target, staged)
+        if empty and replacing:
+            replacing = not has_duplicates(session, staged, key)
         if not (replacing and _replace_rows(session, target, key, staged)):
             _upsert(session, target, key, staged)
         then(staged)
@@ -222,7 +234,8 @@ def _may_replace_rows(session: Session, target: StoredTable, staged: Staged) -> 
     whole = {column.name for column in staged.columns} == {c.name for c in target.columns}
     if not (target.standalone and target.mergeable and whole):
         return False
-    return session.size(staged.clause) * FEW >= session.size(target.clause)
+    size = sum(session.size(part.table) for part in staged.parts)
+    return size * FEW >= session.size(target.clause)
 
 
 def _replace_rows(

@@ -38,20 +38,20 @@ class Alias(StrEnum):
     """The aliases in statements."""
 
     BASE = "fivetran_alias_base"
-    CHAINS = "fivetran_alias_chains"
     EARLIEST = "fivetran_alias_earliest"
     ENDS = "fivetran_alias_ends"
     FOLDED = "fivetran_alias_folded"
     FOLLOWED = "fivetran_alias_followed"
     INCOMING = "fivetran_alias_incoming"
     LATER = "fivetran_alias_later"
-    NUMBERED = "fivetran_alias_numbered"
+    LINKS = "fivetran_alias_links"
+    OWN = "fivetran_alias_own"
     OVERTAKEN = "fivetran_alias_overtaken"
     PRECEDING = "fivetran_alias_preceding"
+    ROWS = "fivetran_alias_rows"
+    TAKEN = "fivetran_alias_taken"
     TARGET = "fivetran_alias_target"
-    TRACED = "fivetran_alias_traced"
     VERSION = "fivetran_alias_version"
-    VERSIONS = "fivetran_alias_versions"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -15,12 +16,8 @@ from destination.rows import RowSource, RowStream
 from destination.schema import Column, Table
 from destination.warehouse.base import Session
 from destination.warehouse.ddl import NamedType
-from destination.warehouse.naming import Alias
+from destination.warehouse.parts import MASK, ORDINAL, Part, joined
 from destination.warehouse.stored import StoredColumn, StoredTable
-
-ORDINAL = "ordinal"
-MASK = "mask"
-
 
 Values = dict[str, sa.ColumnElement[Any]]
 """Expressions for the values of a row, by the columns' full names."""
@@ -31,34 +28,32 @@ class Staged:
     """The rows of batch files, staged.
 
     Args:
-        clause: the staging table.
-        key: its columns that hold the key.
+        clause: where to select them from.
+        parts: the staging tables.
+        key: the values that are the target's key.
         columns: the target's columns that the rows hold.
         values: the rows' values, of the target's types.
         modified: whether each is modified.
         count: how many rows there are.
     """
 
-    clause: sa.Table
-    key: tuple[sa.Column[Any], ...]
+    clause: sa.FromClause
+    parts: tuple[Part, ...]
+    key: tuple[sa.ColumnElement[Any], ...]
     columns: tuple[StoredColumn, ...]
     values: Values
     modified: dict[str, sa.ColumnElement[bool]]
     count: int
 
     @property
-    def ordinal(self) -> sa.Column[Any]:
+    def ordinal(self) -> sa.ColumnElement[Any]:
         """The rows' numbers in the order of the files."""
         return self.clause.c[ORDINAL]
 
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """Partial rows, of which no two share a key, and where to select them from."""
-
-    source: sa.FromClause
-    values: Values
-    modified: dict[str, sa.ColumnElement[bool]]
+    @property
+    def mask(self) -> sa.ColumnElement[Any]:
+        """Of partial rows, which values are modified."""
+        return self.clause.c[MASK]
 
 
 def stage(session: Session, target: StoredTable, sources: Sequence[RowSource]) -> Iterator[Staged]:
@@ -97,9 +92,9 @@ def stage_partial(
 
 
 class _Staging:
-    """A staging table that is being filled.
+    """Staging tables that are being filled.
 
-    Its columns have the types of the wire, and names of their own that are short and cannot meet
+    Their columns have the types of the wire, and names of their own that are short and cannot meet
     those that the project adds. What is staged has the types and collations of the target's columns,
     so that values compare, and are refused, as they are there.
     """
@@ -116,20 +111,38 @@ class _Staging:
         self._partial = partial
         self._files: list[tuple[int, str]] = []
         self._count = 0
-        kinds = zip(self._kinds, self._wire, strict=True)
-        self._table = self._create([k if k.name == wire else NamedType(wire) for k, wire in kinds])
+        pairs = zip(self._kinds, self._wire, strict=True)
+        arriving = [kind if kind.name == wire else NamedType(wire) for kind, wire in pairs]
+        ranges = session.fitting([*self._kinds, *arriving], len(columns))
+        self._parts = [self._create(numbers, arriving) for numbers in ranges]
 
     def append(self, rows: RowStream, file: str) -> None:
         """Copy the rows of a file behind those that are there."""
         self._files.append((self._count, file))
-        held = {column.name for column in rows.columns}
-        present = [
-            clause
-            for clause, column in zip(self._table.c, self.columns, strict=False)
-            if column.name in held
-        ]
-        columns = [*present, *list(self._table.c)[len(self.columns) :]]
-        self._count += self._session.copy(self._table, columns, _numbered(rows, self._count))
+        fields = {column.name: i for i, column in enumerate(rows.columns)}
+        numbered = _numbered(rows, self._count)
+        if len(self._parts) == 1:
+            self._count += self._copy(self._parts[0], fields, numbered)
+            return
+        first = self._count
+        for batch in numbered:
+            with _rows_behind(self._count - first):
+                for part in self._parts:
+                    self._copy(part, fields, [batch])
+            self._count += batch.num_rows
+
+    def _copy(
+        self, part: Part, fields: Mapping[str, int], batches: Iterable[pa.RecordBatch]
+    ) -> int:
+        """Copy to a part what it takes of rows, whose fields these are; a mask and a number follow."""
+        places = {f"c{i}": fields.get(self.columns[i].name) for i in part.numbers}
+        taken = {name: place for name, place in places.items() if place is not None}
+        if MASK in part.table.c:
+            taken[MASK] = len(fields)
+        taken[ORDINAL] = len(fields) + self._partial
+        columns = [part.table.c[name] for name in taken]
+        rows = (batch.select(list(taken.values())) for batch in batches)
+        return self._session.copy(part.table, columns, rows)
 
     def staged(self) -> Staged:
         """What was staged.
@@ -137,58 +150,61 @@ class _Staging:
         Raises:
             BatchFileError: if the target's type for a column refuses a value.
         """
-        table = self._converted()
-        clauses = {stored.column.name: table.c[i] for i, stored in enumerate(self._stored)}
+        parts = tuple(self._converted(part) for part in self._parts)
+        clause = joined(parts)
+        names = [stored.column.name for stored in self._stored]
         modified = {
-            name: self._session.is_modified(table.c[MASK], i) if self._partial else sa.true()
-            for i, name in enumerate(clauses)
+            name: self._session.is_modified(clause.c[MASK], i) if self._partial else sa.true()
+            for i, name in enumerate(names)
         }
-        return Staged(
-            clause=table,
-            key=tuple(clause for name, clause in clauses.items() if name in self._key),
-            columns=self._stored,
-            values=dict(clauses),
-            modified=modified,
-            count=self._count,
-        )
+        values: Values = {name: clause.c[f"c{i}"] for i, name in enumerate(names)}
+        key = tuple(value for name, value in values.items() if name in self._key)
+        return Staged(clause, parts, key, self._stored, values, modified, self._count)
 
-    def _create(self, kinds: Iterable[NamedType]) -> sa.Table:
-        mask = [sa.Column(MASK, sa.LargeBinary)] if self._partial else []
-        columns = [sa.Column(f"c{i}", kind) for i, kind in enumerate(kinds)]
-        return self._session.create_staging([*columns, *mask, sa.Column(ORDINAL, sa.BigInteger)])
+    def _create(self, numbers: range, kinds: Sequence[NamedType]) -> Part:
+        columns: list[sa.Column[Any]] = [sa.Column(f"c{i}", kinds[i]) for i in numbers]
+        if self._partial and numbers.start == 0:
+            columns.append(sa.Column(MASK, sa.LargeBinary))
+        columns.append(sa.Column(ORDINAL, sa.BigInteger))
+        return Part(self._session.create_staging(columns), numbers)
 
-    def _converted(self) -> sa.Table:
-        """The staged rows as a table of the target's types."""
-        kinds = enumerate(zip(self._kinds, self._wire, strict=True))
-        others = [i for i, (kind, wire) in kinds if kind.name != wire]
+    def _converted(self, part: Part) -> Part:
+        """The rows of a part as values of the target's types."""
+        others = [i for i in part.numbers if self._kinds[i].name != self._wire[i]]
         if not others:
-            return self._table
-        table = self._create(self._kinds)
-        every = range(len(table.c))
-        if self._session.refusal(self._conversion(table, every, 0, self._count)) is not None:
-            raise self._refused(table, others)
-        self._session.execute(DropTable(self._table))
-        return table
+            return part
+        converted = self._create(part.numbers, self._kinds)
+        target, every = converted.table, [column.name for column in converted.table.c]
+        conversion = self._conversion(part.table, target, every, 0, self._count)
+        if self._session.refusal(conversion) is not None:
+            raise self._refused(part.table, target, others)
+        self._session.execute(DropTable(part.table))
+        return converted
 
     def _conversion(
-        self, table: sa.Table, columns: Iterable[int], begin: int, end: int
+        self, source: sa.Table, target: sa.Table, names: Iterable[str], begin: int, end: int
     ) -> sa.Executable:
-        """A statement that converts columns of staged rows, these by their numbers."""
-        source = self._table
-        values = {
-            table.c[i].name: self._session.cast(source.c[i], self._wire[i], self._kinds[i].name)
-            if i < len(self._kinds)
-            else source.c[i]
-            for i in columns
-        }
-        rows = sa.select(*values.values()).where(source.c[ORDINAL].between(begin, end - 1))
-        return sa.insert(table).from_select(list(values), rows)
+        """A statement that converts columns of staged rows."""
+        kinds = {f"c{i}": pair for i, pair in enumerate(zip(self._wire, self._kinds, strict=True))}
 
-    def _refused(self, table: sa.Table, columns: Sequence[int]) -> BatchFileError:
+        def converted(name: str) -> sa.ColumnElement[Any]:
+            if name not in kinds:
+                return source.c[name]
+            wire, kind = kinds[name]
+            return self._session.cast(source.c[name], wire, kind.name)
+
+        values = {name: converted(name) for name in names}
+        rows = sa.select(*values.values()).where(source.c[ORDINAL].between(begin, end - 1))
+        return sa.insert(target).from_select(list(values), rows)
+
+    def _refused(
+        self, source: sa.Table, target: sa.Table, columns: Sequence[int]
+    ) -> BatchFileError:
         """The first row that cannot be converted; found by halving, as its number is not told."""
 
         def refusal(columns: Sequence[int], begin: int, end: int) -> str | None:
-            return self._session.refusal(self._conversion(table, columns, begin, end))
+            names = [f"c{i}" for i in columns]
+            return self._session.refusal(self._conversion(source, target, names, begin, end))
 
         begin, end = 0, self._count
         while end - begin > 1:
@@ -203,6 +219,17 @@ class _Staging:
         return BatchFileError(
             reason, file=file, row=begin - first + 1, column=self.columns[column].name
         )
+
+
+@contextmanager
+def _rows_behind(count: int) -> Iterator[None]:
+    """Number the row that is refused behind so many others."""
+    try:
+        yield
+    except BatchFileError as error:
+        if error.row is not None:
+            error.row += count
+        raise
 
 
 def stored_columns(target: StoredTable, columns: Iterable[Column]) -> tuple[StoredColumn, ...]:
@@ -224,7 +251,9 @@ def analyze(session: Session, staged: Staged) -> None:
     It would take every staging table for one of few keys, and look each up where reading the target
     once is faster.
     """
-    session.analyze(staged.clause, staged.key)
+    names = {value.key for value in staged.key}
+    for part in staged.parts:
+        session.analyze(part.table, [column for column in part.table.c if column.name in names])
 
 
 def has_duplicates(session: Session, staged: Staged, key: Sequence[str]) -> bool:
@@ -238,30 +267,6 @@ def is_repeated(
     """Whether rows share all of some values."""
     twice = sa.select(sa.literal(1)).select_from(rows).group_by(*values)
     return bool(session.scalar(sa.select(sa.exists(twice.having(sa.func.count() > 1)))))
-
-
-def folded(session: Session, staged: Staged, key: Sequence[str]) -> Changes:
-    """Staged partial rows, those of one key folded into one.
-
-    Each column takes the value of the last row that modifies it, as if the rows were applied one
-    after the other.
-    """
-    if not has_duplicates(session, staged, key):
-        return Changes(staged.clause, staged.values, staged.modified)
-    names = [column.column.name for column in staged.columns]
-    keys = [staged.values[name] for name in key]
-    values, modified = [], []
-    for i, name in enumerate(names):
-        value, changes = staged.values[name], staged.modified[name]
-        last = value if name in key else session.last_value(value, changes, staged.ordinal)
-        values.append(last.label(f"v{i}"))
-        modified.append((sa.func.max(sa.case((changes, 1), else_=0)) == 1).label(f"m{i}"))
-    rows = sa.select(*values, *modified).group_by(*keys).subquery(Alias.FOLDED)
-    return Changes(
-        rows,
-        {name: rows.c[f"v{i}"] for i, name in enumerate(names)},
-        {name: rows.c[f"m{i}"] for i, name in enumerate(names)},
-    )
 
 
 def same_key(

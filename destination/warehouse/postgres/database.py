@@ -211,7 +211,12 @@ class PostgresWarehouse(Warehouse):
 
     def _create_engine(self, **pool: Any) -> sa.Engine:
         return sa.create_engine(
-            URL, creator=self._connect, use_native_hstore=False, hide_parameters=True, **pool
+            URL,
+            creator=self._connect,
+            use_native_hstore=False,
+            hide_parameters=True,
+            query_cache_size=0,  # it is keyed by tables as objects: it would keep each, and find none
+            **pool,
         )
 
     def _connect(self) -> psycopg.Connection[Any]:

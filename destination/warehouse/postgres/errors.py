@@ -130,7 +130,9 @@ WORDING = {
     "53200": "the server's memory is exhausted",
     "53300": "the server has too many sessions",
     LOCK_NOT_AVAILABLE: "a lock was not to be had in time",
+    "54000": "a row or a key is larger than PostgreSQL can store",
     "54001": "a value is nested too deep",
+    "54011": "the table would have more columns than PostgreSQL can store, dropped ones counted",
     "57014": "the statement was cancelled",
     "57P": "the server ended the session",
 }
@@ -142,6 +144,8 @@ IN_THE_WAY = (
 )
 REMEDIES = {
     NO_PARTITION: "create a partition for it, or one that is the DEFAULT",
+    "54000": "deselect columns at the source, above all long ones of the key",
+    "54011": "deselect columns at the source; if columns were dropped from it, re-sync the table",
     "54001": "raise the server's max_stack_depth, or correct the values at the source",
     "22": "change the column's type, or correct the values at the source",
     "23502": "drop the NOT NULL constraint, or correct the values at the source",

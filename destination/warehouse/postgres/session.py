@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import count
-from typing import Any, cast
+from typing import Any
 
 import pyarrow as pa
 import sqlalchemy as sa
@@ -48,12 +48,13 @@ CLAIM_SECONDS = 30
 """For how long a table is claimed, in short attempts with pauses between, before work is begun anew."""
 ATTEMPT = "1s"
 PAUSE_SECONDS = 4
+SURVEYED = 20
+"""Of what a first load wrote, 300 times as many rows are looked at; autovacuum looks at more later."""
 LOOK = "30s"
 """How often one that waits for another session of this project looks which it is."""
 NOT_IN_TIME = frozenset({LOCK_NOT_AVAILABLE})
 NOT_LOCKABLE = "42809"
 """Of a foreign table, which takes no lock by command."""
-TEXT = NamedType("text")
 DUPLICATE_KEY = frozenset({"23505"})
 IN_THE_WAY = frozenset({LOCK_NOT_AVAILABLE, "42501", "2BP01"})
 """A lock that is not available, a table that another owns, an object that depends on it."""
@@ -78,6 +79,7 @@ class PostgresSession(Session):
     """A transaction in PostgreSQL."""
 
     capabilities = CAPABILITIES
+    flags_type = NamedType("bit varying")
 
     def __init__(self, connection: sa.Connection, cancellation: Cancellation) -> None:
         super().__init__(connection, cancellation)
@@ -221,9 +223,34 @@ class PostgresSession(Session):
         self.execute(CreateTable(table))
         return table
 
+    def fitting(self, kinds: Sequence[NamedType], count: int) -> list[range]:
+        return types.fitting([kind.name for kind in kinds], count)
+
     def analyze(self, table: sa.Table, columns: Sequence[sa.Column[Any]]) -> None:
         if columns:
             self._execute_raw(sql.SQL("ANALYZE {} ({})").format(*names_of(table, columns)))
+
+    def survey(self, table: sa.Table) -> None:
+        name, _ = names_of(table)
+        self._execute_raw(
+            sql.SQL(
+                "SET LOCAL default_statistics_target = {}; ANALYZE (SKIP_LOCKED) {}; "
+                "SET LOCAL default_statistics_target TO DEFAULT"
+            ).format(SURVEYED, name)
+        )
+
+    def free_undone_rows(self, target: StoredTable) -> None:
+        if target.standalone:
+            self._unless(IN_THE_WAY, lambda: self._truncate_if_empty(target))
+
+    def _truncate_if_empty(self, target: StoredTable) -> bool | None:
+        table, _ = names_of(target.clause)
+        self._execute_raw(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE NOWAIT").format(table))
+        row = sa.select(sa.literal(1)).select_from(target.clause)
+        if self.scalar(sa.select(sa.exists(row))):
+            return None
+        self._execute_raw(sql.SQL("TRUNCATE {}").format(table))
+        return True
 
     def size(self, table: sa.Table) -> int:
         name, _ = names_of(table)
@@ -329,22 +356,21 @@ class PostgresSession(Session):
         rows = sa.select(*columns).ext(postgresql.distinct_on(*key))
         return rows.order_by(*key, order.desc())
 
-    def last_value(
-        self,
-        value: sa.ColumnElement[Any],
-        where: sa.ColumnElement[bool],
-        order: sa.ColumnElement[Any],
-    ) -> sa.ColumnElement[Any]:
-        kind = cast("NamedType", value.type)
-        if not types.is_made_here(kind.name):
-            text = self.last_value(sa.cast(value, TEXT), where, order)
-            return sa.cast(text, NamedType(kind.name))
-        latest_first = postgresql.aggregate_order_by(value, order.desc())
-        values = sa.func.array_agg(latest_first, type_=postgresql.ARRAY(kind))
-        return values.filter(where)[1]
-
     def is_modified(self, mask: sa.ColumnElement[Any], position: int) -> sa.ColumnElement[bool]:
         return sa.func.get_byte(mask, position) == 1
+
+    def flags(self, mask: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        digits = sa.literal("x") + sa.func.encode(mask, "hex")
+        return sa.cast(digits, self.flags_type)
+
+    def united(
+        self, flags: sa.ColumnElement[Any], others: sa.ColumnElement[Any]
+    ) -> sa.ColumnElement[Any]:
+        return flags.op("|")(others)
+
+    def is_set(self, flags: sa.ColumnElement[Any], position: int) -> sa.ColumnElement[bool]:
+        last_of_byte = position * 8 + 7
+        return sa.func.get_bit(flags, last_of_byte) == 1
 
     def _execute_raw(self, statement: sql.Composed) -> None:
         """Execute a statement that SQLAlchemy has no words for."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import pyarrow as pa
 
@@ -60,6 +61,19 @@ UNLIMITED = {
 """Types with a length, and what holds values of any."""
 LIMITED = re.compile(rf"(?P<base>{'|'.join(UNLIMITED)})(\(\d+\))?(?P<array>(\[\])*)")
 
+PAGE_BYTES = 7_800
+"""What the values of a row may take in a page, beside what says which are NULL, and the columns that
+staging adds."""
+PART_COLUMNS = 800
+"""So many columns of two rows are fewer than the 1,664 that rows on their way may have."""
+FIXED_BYTES, VARYING_BYTES, OTHER_BYTES = 8, 24, 64
+"""What a value takes at most: of one of `FIXED_TYPES`, of a type whose longer values PostgreSQL moves
+out of the row, and of a type that the project does not know."""
+VARYING_TYPES = frozenset(
+    {"numeric", "text", "bytea", "json", "jsonb", "xml", "character varying", "character"}
+)
+FIXED_TYPES = frozenset(TYPE_NAMES.values()) - VARYING_TYPES
+
 
 def type_name(column: Column) -> str:
     """The PostgreSQL type of a column that the project creates.
@@ -80,14 +94,6 @@ def wire_type_name(column: Column) -> str:
     if column.type is DataType.DECIMAL and arrow_type(column) == pa.string():
         return "text"
     return type_name(column)
-
-
-def is_made_here(name: str) -> bool:
-    """Whether a type is one of those that the project creates; others are made by hand.
-
-    Those are never arrays, which PostgreSQL does not collect into arrays one by one.
-    """
-    return bare(name) in TYPE_NAMES.values()
 
 
 def described_column(
@@ -140,3 +146,22 @@ def bare(name: str) -> str:
 def needs_remark(kind: DataType) -> bool:
     """Whether a column of that type is told apart from others of its PostgreSQL type by a comment."""
     return kind is DataType.XML
+
+
+def fitting(names: Sequence[str], count: int) -> list[range]:
+    """See `Session.fitting`."""
+    ranges, begin, room = [], 0, PAGE_BYTES
+    for i in range(count):
+        width = max(map(_widest, names[i::count]))
+        if i - begin == PART_COLUMNS or width > room:
+            ranges.append(range(begin, i))
+            begin, room = i, PAGE_BYTES
+        room -= width
+    return [*ranges, range(begin, count)]
+
+
+def _widest(name: str) -> int:
+    """How many bytes of a row a value of a type takes at most."""
+    if name in FIXED_TYPES:
+        return FIXED_BYTES
+    return VARYING_BYTES if bare(name) in VARYING_TYPES else OTHER_BYTES

@@ -1,0 +1,55 @@
+"""What a large first load leaves behind besides its rows: statistics, and no dead rows."""
+
+import pytest
+
+from destination.sdk import common_pb2 as common
+from destination.sdk import destination_sdk_pb2 as sdk
+from destination_tester.files import Row
+from tests.fix_connector import Client, column
+from tests.fix_postgres import Database
+
+TABLE = common.Table(
+    name="t", columns=[column("id", common.LONG, key=True), column("text"), column("n", common.INT)]
+)
+ROWS = 20_000
+
+
+def load(client: Client, *, repeated: bool) -> None:
+    """Load a table's first rows, about 2 MB; the first of them may come again, changed, at the end."""
+    client.files.compression = sdk.OFF
+    assert client.create(TABLE).success
+    rows: list[Row] = [{"id": i, "text": "x" * 100, "n": i % 7} for i in range(ROWS)]
+    if repeated:
+        rows.append({"id": 0, "text": "y", "n": 0})
+    answer = client.write(TABLE, replace=[rows])
+    assert answer.success, answer
+
+
+def test_key_that_repeats_at_the_end_leaves_no_dead_rows(
+    client: Client, database: Database
+) -> None:
+    measured = "SELECT pg_relation_size('{schema}.t'), (SELECT count(*) FROM {schema}.t)"
+    load(client, repeated=False)
+    ((plain, _),) = database.execute(measured)
+    database.execute("DROP TABLE {schema}.t")
+    load(client, repeated=True)
+    ((size, rows),) = database.execute(measured)
+    assert rows == ROWS
+    assert isinstance(plain, int)
+    assert isinstance(size, int)
+    assert size < plain * 1.1
+    assert database.execute("SELECT text FROM {schema}.t WHERE id = 0") == [("y",)]
+
+
+@pytest.mark.parametrize("repeated", [True, False], ids=["key repeats", "keys once"])
+def test_first_load_leaves_statistics(
+    client: Client, database: Database, *, repeated: bool
+) -> None:
+    load(client, repeated=repeated)
+    ((tuples,),) = database.execute(
+        "SELECT reltuples::int FROM pg_class WHERE oid = '{schema}.t'::regclass"
+    )
+    assert tuples == ROWS
+    distinct = "SELECT n_distinct::int FROM pg_stats WHERE schemaname = %s AND attname = 'n'"
+    found = database.connection.execute(distinct, (database.schema,))
+    assert found.fetchall() == [(7,)]
