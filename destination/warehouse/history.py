@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,7 +19,8 @@ from destination.errors import RequestError
 from destination.rows import RowSource
 from destination.schema import ACTIVE, END, START, Table
 from destination.warehouse.base import Session
-from destination.warehouse.loading import key_of, merge_rows, replace
+from destination.warehouse.carried import Carried, carry
+from destination.warehouse.loading import Rows, key_of, merge_rows, replace
 from destination.warehouse.naming import Alias
 from destination.warehouse.staging import (
     Changes,
@@ -30,9 +32,10 @@ from destination.warehouse.staging import (
     same_key,
     stage,
     stage_partial,
+    stored_columns,
 )
-from destination.warehouse.stored import StoredTable, TableName
-from destination.warehouse.tables import closed, require_distinct_columns
+from destination.warehouse.stored import StoredColumn, StoredTable
+from destination.warehouse.tables import closed, lock_called
 
 OPEN_END = datetime(9999, 12, 31, 23, 59, 59, 999000, UTC)
 """The end of an active version."""
@@ -77,9 +80,7 @@ def write_history_batch(
         RequestError: if the table in the warehouse does not match the request.
         BatchFileError: if a file cannot be read.
     """
-    name = TableName(schema, table.name)
-    require_distinct_columns(session, name, table)
-    target = session.lock_table(name).as_called_by(table)
+    target = lock_called(session, schema, table)
     key = key_of(target, table)
     require_history_mode(target)
     record = record_key(key)
@@ -114,31 +115,54 @@ def require_history_mode(target: StoredTable) -> None:
 
 
 def _start_over(
-    session: Session, target: StoredTable, record: Sequence[str], sources: Sequence[RowSource]
+    session: Session, target: StoredTable, record: tuple[str, ...], sources: Sequence[RowSource]
 ) -> int:
     """Forget of each record what starts at its earliest start or later, and close what is before."""
+    carried = carry(session, target, sources)
+    if carried is not None:
+        for rows in carried:
+            rows.execute(forgetting_later, target, record)
+            rows.execute(closing_earlier, target, record)
+        return sum(rows.count for rows in carried)
     count = 0
     for staged in stage(session, target, sources):
         analyze(session, staged)
-        keys = [staged.values[name].label(f"k{i}") for i, name in enumerate(record)]
-        start = sa.func.min(staged.values[START]).label("start")
-        grouping = [staged.values[name] for name in record]
-        earliest = sa.select(*keys, start).group_by(*grouping).subquery(Alias.EARLIEST)
-        same = same_key(
-            target, record, {name: earliest.c[f"k{i}"] for i, name in enumerate(record)}
-        )
-        later = target[START] >= earliest.c.start
-        if _is_any(session, target, earliest, [*same, later]):
-            session.execute(sa.delete(target.clause).where(*same, later))
-        reaching = sa.or_(target[ACTIVE], target[END] >= earliest.c.start)
-        closing = closed(target, earliest.c.start)
-        session.execute(sa.update(target.clause).where(*same, reaching).values(closing))
+        earliest, of_record = _earliest(staged, target, record)
+        if _is_any(session, target, earliest, [*of_record, target[START] >= earliest.c.start]):
+            session.execute(forgetting_later(staged, target, record))
+        session.execute(closing_earlier(staged, target, record))
         count += staged.count
     return count
 
 
+def forgetting_later(staged: Staged, target: StoredTable, record: Sequence[str]) -> sa.Executable:
+    """A statement that deletes the versions that start at their record's earliest start or later."""
+    earliest, of_record = _earliest(staged, target, record)
+    return sa.delete(target.clause).where(*of_record, target[START] >= earliest.c.start)
+
+
+def closing_earlier(staged: Staged, target: StoredTable, record: Sequence[str]) -> sa.Executable:
+    """A statement that closes the versions that reach their record's earliest start."""
+    earliest, of_record = _earliest(staged, target, record)
+    reaching = sa.or_(target[ACTIVE], target[END] >= earliest.c.start)
+    closing = sa.update(target.clause).where(*of_record, reaching)
+    return closing.values(closed(target, earliest.c.start))
+
+
+def _earliest(
+    staged: Staged, target: StoredTable, record: Sequence[str]
+) -> tuple[sa.Subquery, list[sa.ColumnElement[bool]]]:
+    """Each record's earliest start, and the condition that a version is of that record."""
+    keys = [staged.values[name].label(f"k{i}") for i, name in enumerate(record)]
+    start = sa.func.min(staged.values[START]).label("start")
+    grouping = [staged.values[name] for name in record]
+    earliest = sa.select(*keys, start).group_by(*grouping).subquery(Alias.EARLIEST)
+    values: Values = {name: earliest.c[f"k{i}"] for i, name in enumerate(record)}
+    return earliest, same_key(target, record, values)
+
+
 def _close_overtaken(
-    session: Session, target: StoredTable, record: Sequence[str], staged: Staged | None
+    session: Session, target: StoredTable, record: tuple[str, ...], rows: Rows | None
 ) -> None:
     """Close the versions before a record's latest that still reach the next one.
 
@@ -146,15 +170,26 @@ def _close_overtaken(
         session: the transaction.
         target: the table.
         record: the full names of the record key's columns.
-        staged: rows of the records to look at; None for all records.
+        rows: of the records to look at; None for all records.
     """
+    if rows is None:
+        session.execute(closing_overtaken(None, target, record))
+        return
+    if isinstance(rows, Staged):
+        analyze(session, rows)
+    rows.execute(closing_overtaken, target, record)
+
+
+def closing_overtaken(
+    staged: Staged | None, target: StoredTable, record: Sequence[str]
+) -> sa.Executable:
+    """A statement that closes them; see `_close_overtaken`."""
     each = target.clause.alias(Alias.FOLLOWED)
     keys = [each.c[target.get(name).name] for name in record]
     start = each.c[target.get(START).name]
     following = sa.func.lead(start).over(partition_by=keys, order_by=start)
     versions = sa.select(*keys, start, following.label(FOLLOWING))
     if staged is not None:
-        analyze(session, staged)
         same = [key == staged.values[name] for key, name in zip(keys, record, strict=True)]
         versions = versions.where(
             sa.exists(sa.select(sa.literal(1)).select_from(staged.clause).where(*same))
@@ -164,7 +199,7 @@ def _close_overtaken(
     itself = [target[name] == found.c[target.get(name).name] for name in (*record, START)]
     reaching = sa.or_(target[ACTIVE], target[END] >= after)
     closing = sa.update(target.clause).values(closed(target, after))
-    session.execute(closing.where(*itself, after.is_not(None), reaching))
+    return closing.where(*itself, after.is_not(None), reaching)
 
 
 def _is_any(
@@ -185,19 +220,28 @@ def _update(
     session: Session,
     target: StoredTable,
     table: Table,
-    key: Sequence[str],
+    key: tuple[str, ...],
     batch: HistoryBatch,
 ) -> int:
     """Insert partial versions, completed from those that precede them."""
     if not batch.update:
         return 0
+    rounds = _rounds_of_carried(session, target, table, key, batch.update)
+    if rounds is not None:
+        for each in rounds:
+            each.execute(completing, target, table, key)
+            if not batch.earliest_start or not each.tells(OPEN):
+                _close_overtaken(session, target, record_key(key), each)
+        return sum(each.count for each in rounds)
     staged = stage_partial(session, target, table, batch.update)
     analyze(session, staged)
     changes = folded(session, staged, key)
     record = record_key(key)
     chained = bool(record) and has_duplicates(session, staged, record)
-    complete = _completed_in_chains if chained else _completed
-    rows = complete(target, changes, staged, record)
+    if chained:
+        rows = _completed_in_chains(target, changes, staged, record)
+    else:
+        rows = _completed(target, changes, staged.columns, record)
     names = [column.name for column in staged.columns]
     insert = sa.insert(target.clause).from_select(names, rows)
     new = target.mergeable and session.unless_duplicate(lambda: session.execute(insert)) is not None
@@ -206,6 +250,35 @@ def _update(
     if not batch.earliest_start or _leaves_ends_open(session, staged):
         _close_overtaken(session, target, record, staged)
     return staged.count
+
+
+def _rounds_of_carried(
+    session: Session,
+    target: StoredTable,
+    table: Table,
+    key: Sequence[str],
+    sources: Sequence[RowSource],
+) -> list[Carried] | None:
+    """Partial versions that statements carry, each completed from those in the rounds before.
+
+    None where they do not travel so, or two of them take the place of one version.
+    """
+    carried = carry(session, target, sources, table) if target.mergeable else None
+    if carried is None or len(sources) > 1 or any(rows.may_repeat(key) for rows in carried):
+        return None
+    rounds = [rows.in_rounds(record_key(key), START) for rows in carried]
+    return None if None in rounds else list(chain.from_iterable(filter(None, rounds)))
+
+
+def completing(
+    staged: Staged, target: StoredTable, table: Table, key: Sequence[str]
+) -> sa.Executable:
+    """A statement that merges partial versions, no two of one record, completed from the table."""
+    columns = stored_columns(target, table.columns)
+    rows = _completed(target, staged.changes, columns, record_key(key))
+    stored_key = [target.get(name).name for name in key]
+    names = [column.name for column in columns]
+    return staged.session.upsert(target.clause, rows, names, stored_key)
 
 
 def _leaves_ends_open(session: Session, staged: Staged) -> bool:
@@ -225,18 +298,22 @@ def _preceding(target: StoredTable, record: Sequence[str], changes: Changes) -> 
 
 
 def _completed(
-    target: StoredTable, changes: Changes, staged: Staged, record: Sequence[str]
+    target: StoredTable,
+    changes: Changes,
+    columns: Sequence[StoredColumn],
+    record: Sequence[str],
 ) -> sa.Select[Any]:
     """Partial versions, no two of one record, completed from the table."""
     base = _preceding(target, record, changes)
-    values = [
-        sa.case(
-            (changes.modified[column.column.name], changes.values[column.column.name]),
-            else_=OPEN.get(column.column.name, base.c[column.name]),
-        )
-        for column in staged.columns
-    ]
-    return sa.select(*values).select_from(changes.source.join(base, sa.true()))
+
+    def value(column: StoredColumn) -> sa.ColumnElement[Any]:
+        name = column.column.name
+        unmodified = OPEN.get(name, base.c[column.name])
+        if name not in changes.values:
+            return unmodified
+        return sa.case((changes.modified[name], changes.values[name]), else_=unmodified)
+
+    return sa.select(*map(value, columns)).select_from(changes.source.join(base, sa.true()))
 
 
 def _completed_in_chains(
@@ -307,7 +384,7 @@ def _completed_in_chains(
 
 
 def _delete(
-    session: Session, target: StoredTable, record: Sequence[str], sources: Sequence[RowSource]
+    session: Session, target: StoredTable, record: tuple[str, ...], sources: Sequence[RowSource]
 ) -> int:
     """Close the active versions of records at the ends that the files give.
 
@@ -316,15 +393,17 @@ def _delete(
     Raises:
         RequestError: if a file gives none.
     """
+    carried = carry(session, target, sources)
+    if carried is not None and not any(each.may_repeat(record) for each in carried):
+        for each in carried:
+            _require_ends(target, each.nulls(END))
+            each.execute(ending, target, record)
+        return sum(each.count for each in carried)
     count = 0
     for staged in stage(session, target, sources):
         analyze(session, staged)
         endless = sa.select(sa.func.count()).where(staged.values[END].is_(None))
-        if rows := session.scalar(endless.select_from(staged.clause)):
-            raise RequestError(
-                f'{target.name}: {rows} rows of delete files have no value in column "{END}", so it '
-                f"is not known when their records end"
-            )
+        _require_ends(target, session.scalar(endless.select_from(staged.clause)))
         ends: Values = {name: staged.values[name] for name in (*record, END)}
         if has_duplicates(session, staged, record):
             labels = {name: f"e{i}" for i, name in enumerate(ends)}
@@ -332,8 +411,25 @@ def _delete(
             keys = [ends[name] for name in record]
             rows = session.last_rows(columns, keys, -staged.ordinal).subquery(Alias.ENDS)
             ends = {name: rows.c[label] for name, label in labels.items()}
-        same = same_key(target, record, ends)
-        ending = {target.get(ACTIVE).name: sa.false(), target.get(END).name: ends[END]}
-        session.execute(sa.update(target.clause).where(*same, target[ACTIVE]).values(ending))
+        session.execute(_ending(ends, target, record))
         count += staged.count
     return count
+
+
+def _require_ends(target: StoredTable, endless: int) -> None:
+    if endless:
+        raise RequestError(
+            f'{target.name}: {endless} rows of delete files have no value in column "{END}", so it '
+            f"is not known when their records end"
+        )
+
+
+def ending(staged: Staged, target: StoredTable, record: Sequence[str]) -> sa.Executable:
+    """A statement that closes the active versions of records, no two rows of one record."""
+    return _ending(staged.values, target, record)
+
+
+def _ending(ends: Values, target: StoredTable, record: Sequence[str]) -> sa.Update:
+    closing = {target.get(ACTIVE).name: sa.false(), target.get(END).name: ends[END]}
+    same = same_key(target, record, ends)
+    return sa.update(target.clause).where(*same, target[ACTIVE]).values(closing)

@@ -15,8 +15,10 @@ from destination.errors import RequestError
 from destination.rows import BegunSource, RowSource
 from destination.schema import DataType, Table
 from destination.warehouse.base import Session
+from destination.warehouse.carried import Carried, carry
 from destination.warehouse.naming import Alias
 from destination.warehouse.staging import (
+    Changes,
     Staged,
     analyze,
     folded,
@@ -26,8 +28,8 @@ from destination.warehouse.staging import (
     stage_partial,
     stored_columns,
 )
-from destination.warehouse.stored import StoredTable, TableName
-from destination.warehouse.tables import is_empty, require_distinct_columns
+from destination.warehouse.stored import StoredTable
+from destination.warehouse.tables import is_empty, lock_called
 
 LARGE_BYTES = 1 << 20
 """From how many bytes of batch files on it pays to look for a faster way."""
@@ -35,7 +37,8 @@ FEW = 8
 """A batch of less than one in so many of a table's bytes is a small one."""
 SERIAL_TYPES = frozenset({DataType.SHORT, DataType.INT, DataType.LONG})
 
-Then = Callable[[Staged | None], None]
+Rows = Staged | Carried
+Then = Callable[[Rows | None], None]
 """What is to be done after rows were written: with those that were staged, or with the whole table."""
 
 
@@ -67,13 +70,12 @@ def write_batch(session: Session, schema: str, table: Table, batch: Batch) -> Lo
         RequestError: if the table in the warehouse does not match the request.
         BatchFileError: if a file cannot be read.
     """
-    name = TableName(schema, table.name)
-    require_distinct_columns(session, name, table)
-    target = session.lock_table(name).as_called_by(table)
+    target = lock_called(session, schema, table)
     key = key_of(target, table)
     if not key and (batch.update or batch.delete):
         raise RequestError(
-            f"{name} has no primary key, so its rows cannot be updated or deleted: re-sync the table"
+            f"{target.name} has no primary key, so its rows cannot be updated or deleted: re-sync "
+            f"the table"
         )
     return Loaded(
         replaced=replace(session, target, key, batch.replace),
@@ -97,14 +99,14 @@ def key_of(target: StoredTable, table: Table) -> tuple[str, ...]:
     return key
 
 
-def _nothing(_staged: Staged | None) -> None:
+def _nothing(_rows: Rows | None) -> None:
     """Do nothing more with rows that were written."""
 
 
 def replace(
     session: Session,
     target: StoredTable,
-    key: Sequence[str],
+    key: tuple[str, ...],
     sources: Sequence[RowSource],
     then: Then = _nothing,
 ) -> int:
@@ -125,8 +127,12 @@ def replace(
         return 0
     if not key:
         return _append(session, target, sources)
-    empty = is_empty(session, target)
     large = sum(source.size for source in sources) >= LARGE_BYTES
+    if not large and target.mergeable:
+        carried = carry(session, target, sources)
+        if carried is not None:
+            return _upsert_carried(target, key, carried, then)
+    empty = is_empty(session, target)
     with BegunSource(sources[0]) as first:
         files = [first, *sources[1:]]
         if empty or (large and _follows(session, target, key, first)):
@@ -146,11 +152,14 @@ def _append(session: Session, target: StoredTable, sources: Sequence[RowSource])
     It needs no savepoint, within which rows would not bear the transaction's own mark.
     """
     session.landed = session.has_written(target.clause)
+    carried = carry(session, target, sources)
+    if carried is not None:
+        return sum(each.execute(inserting, target) for each in carried)
     count = 0
     for source in sources:
         copied = _copy(session, target, source)
         for staged in stage(session, target, [source] if copied is None else []):
-            session.execute(_insert(target, staged))
+            session.execute(inserting(staged, target))
             count += staged.count
         count += copied or 0
     return count
@@ -214,6 +223,15 @@ def _merge(
     return count
 
 
+def _upsert_carried(
+    target: StoredTable, key: tuple[str, ...], carried: Sequence[Carried], then: Then
+) -> int:
+    for rows in carried:
+        rows.execute(upserting, target, key)
+        then(rows)
+    return sum(rows.count for rows in carried)
+
+
 def _may_replace_rows(session: Session, target: StoredTable, staged: Staged) -> bool:
     """Whether rows may be deleted and inserted anew, and are so many that it takes less time.
 
@@ -222,7 +240,7 @@ def _may_replace_rows(session: Session, target: StoredTable, staged: Staged) -> 
     whole = {column.name for column in staged.columns} == {c.name for c in target.columns}
     if not (target.standalone and target.mergeable and whole):
         return False
-    return session.size(staged.clause) * FEW >= session.size(target.clause)
+    return session.size(staged.table) * FEW >= session.size(target.clause)
 
 
 def _replace_rows(
@@ -231,15 +249,31 @@ def _replace_rows(
     """Delete the rows that are there and insert all; not done where files hold a key twice."""
     analyze(session, staged)
     delete = sa.delete(target.clause).where(*same_key(target, key, staged.values))
-    statements = (delete, _insert(target, staged))
+    statements = (delete, inserting(staged, target))
     return bool(session.unless_duplicate(lambda: [session.execute(each) for each in statements]))
 
 
 def _upsert(session: Session, target: StoredTable, key: Sequence[str], staged: Staged) -> None:
-    names = [column.name for column in staged.columns]
+    merge_rows(session, target, key, _last_rows(staged, key), _stored_names(staged))
+
+
+def upserting(staged: Staged, target: StoredTable, key: Sequence[str]) -> sa.Executable:
+    """A statement that inserts rows, or updates those of the same key.
+
+    The last of several rows of one key counts.
+    """
+    stored_key = [target.get(name).name for name in key]
+    rows, names = _last_rows(staged, key), _stored_names(staged)
+    return staged.session.upsert(target.clause, rows, names, stored_key)
+
+
+def _last_rows(staged: Staged, key: Sequence[str]) -> sa.Select[Any]:
     keys = [staged.values[name] for name in key]
-    rows = session.last_rows(list(staged.values.values()), keys, staged.ordinal)
-    merge_rows(session, target, key, rows, names)
+    return staged.session.last_rows(list(staged.values.values()), keys, staged.ordinal)
+
+
+def _stored_names(staged: Staged) -> list[str]:
+    return [column.name for column in staged.columns]
 
 
 def merge_rows(
@@ -273,43 +307,62 @@ def merge_rows(
     session.execute(sa.insert(target.clause).from_select(list(names), new))
 
 
-def _insert(target: StoredTable, staged: Staged) -> sa.Insert:
-    names = [column.name for column in staged.columns]
-    return sa.insert(target.clause).from_select(names, sa.select(*staged.values.values()))
+def inserting(staged: Staged, target: StoredTable) -> sa.Executable:
+    """A statement that inserts rows."""
+    rows = sa.select(*staged.values.values())
+    return sa.insert(target.clause).from_select(_stored_names(staged), rows)
 
 
 def _update(
     session: Session,
     target: StoredTable,
     table: Table,
-    key: Sequence[str],
+    key: tuple[str, ...],
     sources: Sequence[RowSource],
 ) -> int:
-    others = [target.get(column.name) for column in table.columns if column.name not in key]
-    if not sources or not others:
+    if not sources or len(key) == len(table.columns):
         return 0
+    carried = carry(session, target, sources, table)
+    if carried is not None and not any(rows.may_repeat(key) for rows in carried):
+        for rows in carried:
+            rows.execute(updating, target, key)
+        return sum(rows.count for rows in carried)
     staged = stage_partial(session, target, table, sources)
     analyze(session, staged)
-    changes = folded(session, staged, key)
-    changed = {
-        column.name: sa.case(
-            (changes.modified[column.column.name], changes.values[column.column.name]),
-            else_=target.clause.c[column.name],
-        )
-        for column in others
-    }
-    same = same_key(target, key, changes.values)
-    session.execute(sa.update(target.clause).values(changed).where(*same))
+    session.execute(_changing(folded(session, staged, key), target, key))
     return staged.count
 
 
+def updating(staged: Staged, target: StoredTable, key: Sequence[str]) -> sa.Executable:
+    """A statement that applies partial rows, no two of one key."""
+    return _changing(staged.changes, target, key)
+
+
+def _changing(changes: Changes, target: StoredTable, key: Sequence[str]) -> sa.Update:
+    changed = {
+        target.get(name).name: sa.case((changes.modified[name], value), else_=target[name])
+        for name, value in changes.values.items()
+        if name not in key
+    }
+    return sa.update(target.clause).values(changed).where(*same_key(target, key, changes.values))
+
+
 def _delete(
-    session: Session, target: StoredTable, key: Sequence[str], sources: Sequence[RowSource]
+    session: Session, target: StoredTable, key: tuple[str, ...], sources: Sequence[RowSource]
 ) -> int:
+    carried = carry(session, target, sources)
+    if carried is not None:
+        for rows in carried:
+            rows.execute(deleting, target, key)
+        return sum(rows.count for rows in carried)
     count = 0
     for staged in stage(session, target, sources):
         analyze(session, staged)
-        same = same_key(target, key, staged.values)
-        session.execute(sa.delete(target.clause).where(*same))
+        session.execute(deleting(staged, target, key))
         count += staged.count
     return count
+
+
+def deleting(staged: Staged, target: StoredTable, key: Sequence[str]) -> sa.Executable:
+    """A statement that deletes the rows of these keys."""
+    return sa.delete(target.clause).where(*same_key(target, key, staged.values))

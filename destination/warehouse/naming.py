@@ -38,6 +38,7 @@ class Alias(StrEnum):
     """The aliases in statements."""
 
     BASE = "fivetran_alias_base"
+    CARRIED = "fivetran_alias_carried"
     CHAINS = "fivetran_alias_chains"
     EARLIEST = "fivetran_alias_earliest"
     ENDS = "fivetran_alias_ends"

@@ -33,11 +33,13 @@ from destination.telemetry.metrics import Metric
 from destination.warehouse import tables
 from destination.warehouse.base import Session, Warehouse
 from destination.warehouse.postgres import certificates, holders
+from destination.warehouse.postgres.carrying import Parameter, ParameterDumper
 from destination.warehouse.postgres.contract import URL, UTF8, begin
 from destination.warehouse.postgres.driver import driver_of
 from destination.warehouse.postgres.errors import (
     READ_ONLY,
     explain,
+    is_about_value,
     is_connection_lost,
     is_transient,
     sqlstate,
@@ -45,6 +47,7 @@ from destination.warehouse.postgres.errors import (
 from destination.warehouse.postgres.outcome import COMMITTED, IN_PROGRESS, Transaction
 from destination.warehouse.postgres.route import Route
 from destination.warehouse.postgres.session import PostgresSession
+from destination.warehouse.stored import TableName
 
 logger = logging.getLogger(__name__)
 
@@ -167,10 +170,14 @@ class PostgresWarehouse(Warehouse):
         return cls(psycopg.conninfo.conninfo_to_dict(uri), retry=retry)
 
     def transact(
-        self, subject: str, work: Callable[[Session], Result], cancellation: Cancellation
+        self,
+        subject: str,
+        work: Callable[[Session], Result],
+        cancellation: Cancellation,
+        table: TableName | None = None,
     ) -> Result:
         return self._retried(
-            subject, lambda: self._attempt(subject, work, cancellation), cancellation
+            subject, lambda: self._attempt(subject, work, cancellation, table), cancellation
         )
 
     def read(
@@ -216,6 +223,7 @@ class PostgresWarehouse(Warehouse):
 
     def _connect(self) -> psycopg.Connection[Any]:
         connection = self._route.connect(self._parameters, autocommit=True, prepare_threshold=None)
+        connection.adapters.register_dumper(Parameter, ParameterDumper)
         _let_rows_queue(connection)
         return connection
 
@@ -280,24 +288,43 @@ class PostgresWarehouse(Warehouse):
             return work(PostgresSession(connection, cancellation))
 
     def _attempt(
-        self, subject: str, work: Callable[[Session], Result], cancellation: Cancellation
+        self,
+        subject: str,
+        work: Callable[[Session], Result],
+        cancellation: Cancellation,
+        table: TableName | None,
+        *,
+        carrying: bool = True,
     ) -> Result:
+        """One transaction; where a value that a statement carries is refused, another that carries none.
+
+        That one tells which value it is.
+        """
         with _connected(self._engine) as connection, _left_if_read_only(connection):
-            with _interruptible(connection, cancellation), holders.noted(connection):
-                transaction = Transaction.begun(connection)
-                session = PostgresSession(connection, cancellation)
-                with progress.logged(subject, session.progress):
-                    result = work(session)
-            cancellation.check()
+            session = PostgresSession(connection, cancellation, carrying=carrying)
             try:
-                with telemetry.phase("commit"):
-                    connection.commit()
+                with _interruptible(connection, cancellation), holders.noted(connection):
+                    transaction = session.begin(table)
+                    with progress.logged(subject, session.progress):
+                        result = work(session)
             except DBAPIError as error:
-                if not is_connection_lost(error) or not self._was_committed(
-                    subject, transaction, session.landed
-                ):
+                if not session.has_carried or not is_about_value(error):
                     raise
-            return result
+            else:
+                self._commit(subject, session, transaction)
+                return result
+        return self._attempt(subject, work, cancellation, table, carrying=False)
+
+    def _commit(self, subject: str, session: Session, transaction: Transaction) -> None:
+        session.cancellation.check()
+        try:
+            with telemetry.phase("commit"):
+                session.connection.commit()
+        except DBAPIError as error:
+            if not is_connection_lost(error) or not self._was_committed(
+                subject, transaction, session.landed
+            ):
+                raise
 
     def _was_committed(
         self, subject: str, transaction: Transaction, landed: Callable[[Session], bool] | None
