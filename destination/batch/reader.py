@@ -28,6 +28,8 @@ from destination.memory import Budget, Reservation
 from destination.schema import Column, Table
 from destination.telemetry.metrics import Metric
 
+WHOLE_BYTES = csv.BLOCK_BYTES
+"""A file that has less content is read as a single block."""
 SMALL_BYTES = 256 << 10
 """A smaller file is decoded by the thread that asks for its rows: to begin another takes longer."""
 
@@ -130,7 +132,7 @@ class BatchFile:
         header = csv.Header.parse(first)
         decoder = self._decoder(header.names, notices)
         stream.read(header.size)
-        if len(first) < csv.BLOCK_BYTES:
+        if len(first) < WHOLE_BYTES:
             return decoder.columns, csv.read_whole(
                 first[header.size :], header, decoder, reservation
             )

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import os
-import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -35,7 +33,7 @@ from destination.warehouse.base import Session, Warehouse
 from destination.warehouse.postgres import certificates, holders
 from destination.warehouse.postgres.carrying import Parameter, ParameterDumper
 from destination.warehouse.postgres.contract import URL, UTF8, begin
-from destination.warehouse.postgres.driver import driver_of
+from destination.warehouse.postgres.driver import driver_of, interrupt, let_rows_queue
 from destination.warehouse.postgres.errors import (
     READ_ONLY,
     explain,
@@ -57,7 +55,6 @@ APPLICATION_NAME = "fivetran_destination"
 POOL_SIZE = 8
 POOL_WAIT_SECONDS = 600
 CONNECT_SECONDS = 10
-INTERRUPT_SECONDS = 3
 CONNECTION_PARAMETERS: dict[str, Any] = {
     "application_name": APPLICATION_NAME,
     "client_encoding": UTF8,
@@ -68,7 +65,6 @@ CONNECTION_PARAMETERS: dict[str, Any] = {
     "tcp_user_timeout": 60_000,
 }
 """A server that vanished without a word is noticed within a minute, as libpq's parameters."""
-SEND_BUFFER_BYTES = 4 << 20
 PATIENCE_SECONDS = 8
 """How long somebody in front of the setup form waits."""
 OLDEST_VERSION = 13
@@ -224,7 +220,7 @@ class PostgresWarehouse(Warehouse):
     def _connect(self) -> psycopg.Connection[Any]:
         connection = self._route.connect(self._parameters, autocommit=True, prepare_threshold=None)
         connection.adapters.register_dumper(Parameter, ParameterDumper)
-        _let_rows_queue(connection)
+        let_rows_queue(connection)
         return connection
 
     def _checked(self, subject: str, work: Callable[[Session], Result]) -> Result:
@@ -367,13 +363,6 @@ def _connected(engine: sa.Engine) -> Iterator[sa.Connection]:
         yield connection
 
 
-def _let_rows_queue(connection: psycopg.Connection[Any]) -> None:
-    """Let a Unix socket hold as much as a TCP connection does, or client and server take turns."""
-    with socket.socket(fileno=os.dup(connection.fileno())) as shared:
-        if shared.family == socket.AF_UNIX:
-            shared.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-
-
 @contextmanager
 def _interruptible(connection: sa.Connection, cancellation: Cancellation) -> Iterator[None]:
     """Have the server stop the statement that runs on a connection if the work is given up.
@@ -382,20 +371,8 @@ def _interruptible(connection: sa.Connection, cancellation: Cancellation) -> Ite
     """
     driver = driver_of(connection)
     try:
-        with cancellation.interrupting(lambda: _interrupt(driver)):
+        with cancellation.interrupting(lambda: interrupt(driver)):
             yield
     finally:
         if cancellation.cancelled:
             connection.invalidate()
-
-
-def _interrupt(driver: psycopg.Connection[Any]) -> None:
-    """Have the server stop a connection's statement; where that does not get through, hang up."""
-    try:
-        driver.cancel_safe(timeout=INTERRUPT_SECONDS)
-    except psycopg.Error:
-        with (
-            suppress(OSError, psycopg.Error),
-            socket.socket(fileno=os.dup(driver.fileno())) as line,
-        ):
-            line.shutdown(socket.SHUT_RDWR)
