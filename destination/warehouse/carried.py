@@ -5,21 +5,25 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import sqlalchemy as sa
 
 from destination.remembered import Remembered
 from destination.rows import MODIFIED, RowSource
 from destination.schema import Column, DataType, Table
 from destination.warehouse.base import Parameters, Session
-from destination.warehouse.staging import MASK, ORDINAL, Build, Staged, stored_columns
+from destination.warehouse.staging import Values, stored_columns
+from destination.warehouse.statements import Build
 from destination.warehouse.stored import StoredColumn, StoredTable
 
 FILE_BYTES = 256 << 10
 """What the batch files of small batches have together at most."""
 ROW_BYTES = 1 << 20
 """What their rows take at most, decoded."""
+ORDINAL, MASK = "ordinal", "mask"
 ROUNDS = 16
 OTHER_EQUALS = frozenset({DataType.FLOAT, DataType.DOUBLE, DataType.DECIMAL})
 MASKED = Column(MODIFIED, DataType.BINARY)
@@ -78,9 +82,20 @@ _TYPES: Remembered[tuple[str, ...] | None] = Remembered(
 """The types in which rows travel, by their shapes."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Expressions:
+    """What rows that a statement carries are in it; see `statements.Rows`."""
+
+    clause: sa.FromClause
+    columns: tuple[StoredColumn, ...]
+    values: Values
+    modified: dict[str, sa.ColumnElement[bool]]
+    ordinal: sa.ColumnElement[Any]
+
+
 @dataclass(frozen=True)
 class Carried:
-    """The rows of a small batch file. To statements they are `Staged`.
+    """The rows of a small batch file.
 
     Args:
         session: the transaction.
@@ -104,18 +119,35 @@ class Carried:
         return self.session.parameters(self.rows, self.types)
 
     def execute(self, build: Build, *content: Hashable) -> int:
-        """Execute a statement about the rows; see `Staged.execute`."""
+        """Execute a statement about the rows.
+
+        Args:
+            build: makes it.
+            content: what else that is given.
+
+        Returns:
+            How many rows it changed.
+        """
         return self.session.execute_carrying(
-            self._parameters, (build, self.shape, content), lambda: build(self._staged(), *content)
+            self._parameters,
+            (build, self.shape, content),
+            lambda: build(self.session, self._expressions(), *content),
         )
 
-    def _staged(self) -> Staged:
+    def _expressions(self) -> _Expressions:
         shape = self.shape
         names = [f"c{i}" for i in range(len(shape.columns))]
-        if shape.table is not None:
-            names.append(MASK)
-        clause = self.session.carried(dict(zip(names, self.types, strict=True)), ORDINAL)
-        return Staged.of(self.session, shape.target, clause, shape.stored, shape.positions)
+        masked = [] if shape.table is None else [MASK]
+        types = dict(zip([*names, *masked], self.types, strict=True))
+        clause = self.session.carried(types, ORDINAL)
+        values: Values = {
+            column.name: clause.c[name] for column, name in zip(shape.columns, names, strict=True)
+        }
+        modified = {
+            name: self.session.is_modified(clause.c[MASK], position)
+            for name, position in zip(values, shape.positions or (), strict=False)
+        }
+        return _Expressions(clause, shape.stored, values, modified, clause.c[ORDINAL])
 
     def nulls(self, name: str) -> int:
         """How many rows have no value in a column."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -20,7 +19,7 @@ from destination.rows import RowSource
 from destination.schema import ACTIVE, END, START, Table
 from destination.warehouse.base import Session
 from destination.warehouse.carried import Carried, carry
-from destination.warehouse.loading import Rows, key_of, merge_rows, replace
+from destination.warehouse.loading import key_of, merge_rows, replace
 from destination.warehouse.naming import Alias
 from destination.warehouse.staging import (
     Changes,
@@ -29,20 +28,22 @@ from destination.warehouse.staging import (
     analyze,
     folded,
     has_duplicates,
-    same_key,
     stage,
     stage_partial,
-    stored_columns,
 )
-from destination.warehouse.stored import StoredColumn, StoredTable
-from destination.warehouse.tables import closed, lock_called
-
-OPEN_END = datetime(9999, 12, 31, 23, 59, 59, 999000, UTC)
-"""The end of an active version."""
-OPEN: Values = {END: sa.literal(OPEN_END, sa.DateTime(timezone=True)), ACTIVE: sa.true()}
-"""What holds of a version that does not say how long it holds: no earlier one tells."""
-
-FOLLOWING = "following"
+from destination.warehouse.statements import (
+    OPEN,
+    closing_earlier,
+    closing_overtaken,
+    completing,
+    earliest,
+    ending,
+    ending_at,
+    forgetting_later,
+    preceding,
+)
+from destination.warehouse.stored import StoredTable
+from destination.warehouse.tables import lock_called
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,42 +128,16 @@ def _start_over(
     count = 0
     for staged in stage(session, target, sources):
         analyze(session, staged)
-        earliest, of_record = _earliest(staged, target, record)
-        if _is_any(session, target, earliest, [*of_record, target[START] >= earliest.c.start]):
-            session.execute(forgetting_later(staged, target, record))
-        session.execute(closing_earlier(staged, target, record))
+        starts, of_record = earliest(staged, target, record)
+        if _is_any(session, target, starts, [*of_record, target[START] >= starts.c.start]):
+            session.execute(forgetting_later(session, staged, target, record))
+        session.execute(closing_earlier(session, staged, target, record))
         count += staged.count
     return count
 
 
-def forgetting_later(staged: Staged, target: StoredTable, record: Sequence[str]) -> sa.Executable:
-    """A statement that deletes the versions that start at their record's earliest start or later."""
-    earliest, of_record = _earliest(staged, target, record)
-    return sa.delete(target.clause).where(*of_record, target[START] >= earliest.c.start)
-
-
-def closing_earlier(staged: Staged, target: StoredTable, record: Sequence[str]) -> sa.Executable:
-    """A statement that closes the versions that reach their record's earliest start."""
-    earliest, of_record = _earliest(staged, target, record)
-    reaching = sa.or_(target[ACTIVE], target[END] >= earliest.c.start)
-    closing = sa.update(target.clause).where(*of_record, reaching)
-    return closing.values(closed(target, earliest.c.start))
-
-
-def _earliest(
-    staged: Staged, target: StoredTable, record: Sequence[str]
-) -> tuple[sa.Subquery, list[sa.ColumnElement[bool]]]:
-    """Each record's earliest start, and the condition that a version is of that record."""
-    keys = [staged.values[name].label(f"k{i}") for i, name in enumerate(record)]
-    start = sa.func.min(staged.values[START]).label("start")
-    grouping = [staged.values[name] for name in record]
-    earliest = sa.select(*keys, start).group_by(*grouping).subquery(Alias.EARLIEST)
-    values: Values = {name: earliest.c[f"k{i}"] for i, name in enumerate(record)}
-    return earliest, same_key(target, record, values)
-
-
 def _close_overtaken(
-    session: Session, target: StoredTable, record: tuple[str, ...], rows: Rows | None
+    session: Session, target: StoredTable, record: tuple[str, ...], rows: Staged | Carried | None
 ) -> None:
     """Close the versions before a record's latest that still reach the next one.
 
@@ -172,34 +147,12 @@ def _close_overtaken(
         record: the full names of the record key's columns.
         rows: of the records to look at; None for all records.
     """
-    if rows is None:
-        session.execute(closing_overtaken(None, target, record))
+    if isinstance(rows, Carried):
+        rows.execute(closing_overtaken, target, record)
         return
-    if isinstance(rows, Staged):
+    if rows is not None:
         analyze(session, rows)
-    rows.execute(closing_overtaken, target, record)
-
-
-def closing_overtaken(
-    staged: Staged | None, target: StoredTable, record: Sequence[str]
-) -> sa.Executable:
-    """A statement that closes them; see `_close_overtaken`."""
-    each = target.clause.alias(Alias.FOLLOWED)
-    keys = [each.c[target.get(name).name] for name in record]
-    start = each.c[target.get(START).name]
-    following = sa.func.lead(start).over(partition_by=keys, order_by=start)
-    versions = sa.select(*keys, start, following.label(FOLLOWING))
-    if staged is not None:
-        same = [key == staged.values[name] for key, name in zip(keys, record, strict=True)]
-        versions = versions.where(
-            sa.exists(sa.select(sa.literal(1)).select_from(staged.clause).where(*same))
-        )
-    found = versions.subquery(Alias.OVERTAKEN)
-    after = found.c[FOLLOWING]
-    itself = [target[name] == found.c[target.get(name).name] for name in (*record, START)]
-    reaching = sa.or_(target[ACTIVE], target[END] >= after)
-    closing = sa.update(target.clause).values(closed(target, after))
-    return closing.where(*itself, after.is_not(None), reaching)
+    session.execute(closing_overtaken(session, rows, target, record))
 
 
 def _is_any(
@@ -229,7 +182,7 @@ def _update(
     rounds = _rounds_of_carried(session, target, table, key, batch.update)
     if rounds is not None:
         for each in rounds:
-            each.execute(completing, target, table, key)
+            each.execute(completing, target, table, key, record_key(key))
             if not batch.earliest_start or not each.tells(OPEN):
                 _close_overtaken(session, target, record_key(key), each)
         return sum(each.count for each in rounds)
@@ -238,10 +191,8 @@ def _update(
     changes = folded(session, staged, key)
     record = record_key(key)
     chained = bool(record) and has_duplicates(session, staged, record)
-    if chained:
-        rows = _completed_in_chains(target, changes, staged, record)
-    else:
-        rows = _completed(target, changes, staged.columns, record)
+    complete = _completed_in_chains if chained else _completed
+    rows = complete(target, changes, staged, record)
     names = [column.name for column in staged.columns]
     insert = sa.insert(target.clause).from_select(names, rows)
     new = target.mergeable and session.unless_duplicate(lambda: session.execute(insert)) is not None
@@ -270,17 +221,6 @@ def _rounds_of_carried(
     return None if None in rounds else list(chain.from_iterable(filter(None, rounds)))
 
 
-def completing(
-    staged: Staged, target: StoredTable, table: Table, key: Sequence[str]
-) -> sa.Executable:
-    """A statement that merges partial versions, no two of one record, completed from the table."""
-    columns = stored_columns(target, table.columns)
-    rows = _completed(target, staged.changes, columns, record_key(key))
-    stored_key = [target.get(name).name for name in key]
-    names = [column.name for column in columns]
-    return staged.session.upsert(target.clause, rows, names, stored_key)
-
-
 def _leaves_ends_open(session: Session, staged: Staged) -> bool:
     """Whether partial versions do not say how long they hold."""
     told = sa.and_(*[staged.modified.get(name, sa.false()) for name in OPEN])
@@ -289,31 +229,22 @@ def _leaves_ends_open(session: Session, staged: Staged) -> bool:
 
 
 def _preceding(target: StoredTable, record: Sequence[str], changes: Changes) -> sa.FromClause:
-    """Of each partial version, the one in the table that precedes it in time; found by the key."""
-    preceding = target.clause.alias(Alias.PRECEDING)
-    start = preceding.c[target.get(START).name]
-    same = [preceding.c[target.get(name).name] == changes.values[name] for name in record]
-    earlier = sa.select(preceding).where(*same, start < changes.values[START])
-    return earlier.order_by(start.desc()).limit(1).lateral(Alias.BASE)
+    return preceding(target, record, changes.values)
 
 
 def _completed(
-    target: StoredTable,
-    changes: Changes,
-    columns: Sequence[StoredColumn],
-    record: Sequence[str],
+    target: StoredTable, changes: Changes, staged: Staged, record: Sequence[str]
 ) -> sa.Select[Any]:
     """Partial versions, no two of one record, completed from the table."""
     base = _preceding(target, record, changes)
-
-    def value(column: StoredColumn) -> sa.ColumnElement[Any]:
-        name = column.column.name
-        unmodified = OPEN.get(name, base.c[column.name])
-        if name not in changes.values:
-            return unmodified
-        return sa.case((changes.modified[name], changes.values[name]), else_=unmodified)
-
-    return sa.select(*map(value, columns)).select_from(changes.source.join(base, sa.true()))
+    values = [
+        sa.case(
+            (changes.modified[column.column.name], changes.values[column.column.name]),
+            else_=OPEN.get(column.column.name, base.c[column.name]),
+        )
+        for column in staged.columns
+    ]
+    return sa.select(*values).select_from(changes.source.join(base, sa.true()))
 
 
 def _completed_in_chains(
@@ -411,7 +342,7 @@ def _delete(
             keys = [ends[name] for name in record]
             rows = session.last_rows(columns, keys, -staged.ordinal).subquery(Alias.ENDS)
             ends = {name: rows.c[label] for name, label in labels.items()}
-        session.execute(_ending(ends, target, record))
+        session.execute(ending_at(ends, target, record))
         count += staged.count
     return count
 
@@ -422,14 +353,3 @@ def _require_ends(target: StoredTable, endless: int) -> None:
             f'{target.name}: {endless} rows of delete files have no value in column "{END}", so it '
             f"is not known when their records end"
         )
-
-
-def ending(staged: Staged, target: StoredTable, record: Sequence[str]) -> sa.Executable:
-    """A statement that closes the active versions of records, no two rows of one record."""
-    return _ending(staged.values, target, record)
-
-
-def _ending(ends: Values, target: StoredTable, record: Sequence[str]) -> sa.Update:
-    closing = {target.get(ACTIVE).name: sa.false(), target.get(END).name: ends[END]}
-    same = same_key(target, record, ends)
-    return sa.update(target.clause).where(*same, target[ACTIVE]).values(closing)

@@ -18,7 +18,6 @@ from destination.warehouse.base import Session
 from destination.warehouse.carried import Carried, carry
 from destination.warehouse.naming import Alias
 from destination.warehouse.staging import (
-    Changes,
     Staged,
     analyze,
     folded,
@@ -28,6 +27,7 @@ from destination.warehouse.staging import (
     stage_partial,
     stored_columns,
 )
+from destination.warehouse.statements import deleting, inserting, last_rows, updating, upserting
 from destination.warehouse.stored import StoredTable
 from destination.warehouse.tables import is_empty, lock_called
 
@@ -37,8 +37,7 @@ FEW = 8
 """A batch of less than one in so many of a table's bytes is a small one."""
 SERIAL_TYPES = frozenset({DataType.SHORT, DataType.INT, DataType.LONG})
 
-Rows = Staged | Carried
-Then = Callable[[Rows | None], None]
+Then = Callable[[Staged | Carried | None], None]
 """What is to be done after rows were written: with those that were staged, or with the whole table."""
 
 
@@ -99,7 +98,7 @@ def key_of(target: StoredTable, table: Table) -> tuple[str, ...]:
     return key
 
 
-def _nothing(_rows: Rows | None) -> None:
+def _nothing(_rows: Staged | Carried | None) -> None:
     """Do nothing more with rows that were written."""
 
 
@@ -128,10 +127,9 @@ def replace(
     if not key:
         return _append(session, target, sources)
     large = sum(source.size for source in sources) >= LARGE_BYTES
-    if not large and target.mergeable:
-        carried = carry(session, target, sources)
-        if carried is not None:
-            return _upsert_carried(target, key, carried, then)
+    carried = None if large or not target.mergeable else carry(session, target, sources)
+    if carried is not None:
+        return _upsert_carried(target, key, carried, then)
     empty = is_empty(session, target)
     with BegunSource(sources[0]) as first:
         files = [first, *sources[1:]]
@@ -154,12 +152,12 @@ def _append(session: Session, target: StoredTable, sources: Sequence[RowSource])
     session.landed = session.has_written(target.clause)
     carried = carry(session, target, sources)
     if carried is not None:
-        return sum(each.execute(inserting, target) for each in carried)
+        return sum(rows.execute(inserting, target) for rows in carried)
     count = 0
     for source in sources:
         copied = _copy(session, target, source)
         for staged in stage(session, target, [source] if copied is None else []):
-            session.execute(inserting(staged, target))
+            session.execute(inserting(session, staged, target))
             count += staged.count
         count += copied or 0
     return count
@@ -240,7 +238,7 @@ def _may_replace_rows(session: Session, target: StoredTable, staged: Staged) -> 
     whole = {column.name for column in staged.columns} == {c.name for c in target.columns}
     if not (target.standalone and target.mergeable and whole):
         return False
-    return session.size(staged.table) * FEW >= session.size(target.clause)
+    return session.size(staged.clause) * FEW >= session.size(target.clause)
 
 
 def _replace_rows(
@@ -248,32 +246,13 @@ def _replace_rows(
 ) -> bool:
     """Delete the rows that are there and insert all; not done where files hold a key twice."""
     analyze(session, staged)
-    delete = sa.delete(target.clause).where(*same_key(target, key, staged.values))
-    statements = (delete, inserting(staged, target))
+    statements = (deleting(session, staged, target, key), inserting(session, staged, target))
     return bool(session.unless_duplicate(lambda: [session.execute(each) for each in statements]))
 
 
 def _upsert(session: Session, target: StoredTable, key: Sequence[str], staged: Staged) -> None:
-    merge_rows(session, target, key, _last_rows(staged, key), _stored_names(staged))
-
-
-def upserting(staged: Staged, target: StoredTable, key: Sequence[str]) -> sa.Executable:
-    """A statement that inserts rows, or updates those of the same key.
-
-    The last of several rows of one key counts.
-    """
-    stored_key = [target.get(name).name for name in key]
-    rows, names = _last_rows(staged, key), _stored_names(staged)
-    return staged.session.upsert(target.clause, rows, names, stored_key)
-
-
-def _last_rows(staged: Staged, key: Sequence[str]) -> sa.Select[Any]:
-    keys = [staged.values[name] for name in key]
-    return staged.session.last_rows(list(staged.values.values()), keys, staged.ordinal)
-
-
-def _stored_names(staged: Staged) -> list[str]:
-    return [column.name for column in staged.columns]
+    names = [column.name for column in staged.columns]
+    merge_rows(session, target, key, last_rows(session, staged, key), names)
 
 
 def merge_rows(
@@ -307,12 +286,6 @@ def merge_rows(
     session.execute(sa.insert(target.clause).from_select(list(names), new))
 
 
-def inserting(staged: Staged, target: StoredTable) -> sa.Executable:
-    """A statement that inserts rows."""
-    rows = sa.select(*staged.values.values())
-    return sa.insert(target.clause).from_select(_stored_names(staged), rows)
-
-
 def _update(
     session: Session,
     target: StoredTable,
@@ -320,7 +293,8 @@ def _update(
     key: tuple[str, ...],
     sources: Sequence[RowSource],
 ) -> int:
-    if not sources or len(key) == len(table.columns):
+    others = [target.get(column.name) for column in table.columns if column.name not in key]
+    if not sources or not others:
         return 0
     carried = carry(session, target, sources, table)
     if carried is not None and not any(rows.may_repeat(key) for rows in carried):
@@ -329,22 +303,17 @@ def _update(
         return sum(rows.count for rows in carried)
     staged = stage_partial(session, target, table, sources)
     analyze(session, staged)
-    session.execute(_changing(folded(session, staged, key), target, key))
-    return staged.count
-
-
-def updating(staged: Staged, target: StoredTable, key: Sequence[str]) -> sa.Executable:
-    """A statement that applies partial rows, no two of one key."""
-    return _changing(staged.changes, target, key)
-
-
-def _changing(changes: Changes, target: StoredTable, key: Sequence[str]) -> sa.Update:
+    changes = folded(session, staged, key)
     changed = {
-        target.get(name).name: sa.case((changes.modified[name], value), else_=target[name])
-        for name, value in changes.values.items()
-        if name not in key
+        column.name: sa.case(
+            (changes.modified[column.column.name], changes.values[column.column.name]),
+            else_=target.clause.c[column.name],
+        )
+        for column in others
     }
-    return sa.update(target.clause).values(changed).where(*same_key(target, key, changes.values))
+    same = same_key(target, key, changes.values)
+    session.execute(sa.update(target.clause).values(changed).where(*same))
+    return staged.count
 
 
 def _delete(
@@ -358,11 +327,6 @@ def _delete(
     count = 0
     for staged in stage(session, target, sources):
         analyze(session, staged)
-        session.execute(deleting(staged, target, key))
+        session.execute(deleting(session, staged, target, key))
         count += staged.count
     return count
-
-
-def deleting(staged: Staged, target: StoredTable, key: Sequence[str]) -> sa.Executable:
-    """A statement that deletes the rows of these keys."""
-    return sa.delete(target.clause).where(*same_key(target, key, staged.values))

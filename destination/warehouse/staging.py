@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import repeat
 from typing import Any, cast
 
 import pyarrow as pa
@@ -27,88 +26,30 @@ Values = dict[str, sa.ColumnElement[Any]]
 """Expressions for the values of a row, by the columns' full names."""
 
 
-Build = Callable[..., sa.Executable]
-"""Makes a statement about rows that are `Staged`, and of what else it is given. It is pure, and a
-function of a module, since what it makes is remembered by it and by what it is given."""
-
-
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """The rows of batch files, as expressions of statements.
+    """The rows of batch files, staged.
 
     Args:
-        session: the transaction.
-        clause: where to select them from: a staging table, or the statement itself.
+        clause: the staging table.
+        key: its columns that hold the key.
         columns: the target's columns that the rows hold.
         values: the rows' values, of the target's types.
         modified: whether each is modified.
-        key: those of the values that are the target's key.
-        count: how many rows there are; 0 while it is not known.
+        count: how many rows there are.
     """
 
-    session: Session
-    clause: sa.FromClause
+    clause: sa.Table
+    key: tuple[sa.Column[Any], ...]
     columns: tuple[StoredColumn, ...]
     values: Values
     modified: dict[str, sa.ColumnElement[bool]]
-    key: tuple[sa.ColumnElement[Any], ...]
-    count: int = 0
-
-    @classmethod
-    def of(
-        cls,
-        session: Session,
-        target: StoredTable,
-        clause: sa.FromClause,
-        columns: tuple[StoredColumn, ...],
-        positions: Sequence[int] | None,
-        count: int = 0,
-    ) -> Staged:
-        """Rows in the columns `c0` and so on.
-
-        Args:
-            session: the transaction.
-            target: the table that they are for.
-            clause: where to select them from.
-            columns: the target's columns that they hold.
-            positions: of partial rows, where each column stands in the `MASK`; None of whole ones.
-            count: how many rows there are.
-        """
-        names = [stored.column.name for stored in columns]
-        values: Values = {name: clause.c[f"c{i}"] for i, name in enumerate(names)}
-        flags: Iterable[sa.ColumnElement[bool]] = repeat(sa.true())
-        if positions is not None:
-            flags = (session.is_modified(clause.c[MASK], position) for position in positions)
-        key = tuple(value for name, value in values.items() if name in target.key)
-        modified = dict(zip(names, flags, strict=False))
-        return cls(session, clause, columns, values, modified, key, count)
+    count: int
 
     @property
-    def ordinal(self) -> sa.ColumnElement[Any]:
+    def ordinal(self) -> sa.Column[Any]:
         """The rows' numbers in the order of the files."""
         return self.clause.c[ORDINAL]
-
-    @property
-    def table(self) -> sa.Table:
-        """The staging table, if the rows are in one."""
-        return cast("sa.Table", self.clause)
-
-    @property
-    def changes(self) -> Changes:
-        """Partial rows as they are, where no two share a key."""
-        return Changes(self.clause, self.values, self.modified)
-
-    def execute(self, build: Build, *content: Hashable) -> int:
-        """Execute a statement about the rows.
-
-        Args:
-            build: makes it.
-            content: what else it is given.
-
-        Returns:
-            How many rows the statement changed.
-        """
-        return self.session.execute(build(self, *content))
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +109,7 @@ class _Staging:
     ) -> None:
         self.columns = columns
         self._session = session
-        self._target = target
+        self._key = target.key
         self._stored = stored_columns(target, columns)
         self._kinds = [cast("NamedType", target.clause.c[each.name].type) for each in self._stored]
         self._wire = [session.wire_type_name(column) for column in columns]
@@ -196,9 +137,19 @@ class _Staging:
         Raises:
             BatchFileError: if the target's type for a column refuses a value.
         """
-        positions = range(len(self._stored)) if self._partial else None
-        return Staged.of(
-            self._session, self._target, self._converted(), self._stored, positions, self._count
+        table = self._converted()
+        clauses = {stored.column.name: table.c[i] for i, stored in enumerate(self._stored)}
+        modified = {
+            name: self._session.is_modified(table.c[MASK], i) if self._partial else sa.true()
+            for i, name in enumerate(clauses)
+        }
+        return Staged(
+            clause=table,
+            key=tuple(clause for name, clause in clauses.items() if name in self._key),
+            columns=self._stored,
+            values=dict(clauses),
+            modified=modified,
+            count=self._count,
         )
 
     def _create(self, kinds: Iterable[NamedType]) -> sa.Table:
@@ -273,7 +224,7 @@ def analyze(session: Session, staged: Staged) -> None:
     It would take every staging table for one of few keys, and look each up where reading the target
     once is faster.
     """
-    session.analyze(staged.table, cast("Sequence[sa.Column[Any]]", staged.key))
+    session.analyze(staged.clause, staged.key)
 
 
 def has_duplicates(session: Session, staged: Staged, key: Sequence[str]) -> bool:
