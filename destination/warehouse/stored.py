@@ -78,8 +78,6 @@ class StoredTable:
         name: as the request names it.
         columns: its columns, in the order they have in the warehouse.
         key_constraint: the name of its primary key; None if it has none.
-        plain_key: the key's definition in the warehouse's words, if its index can be dropped and
-            built anew without a trace; None otherwise.
         standalone: whether a row may be deleted and inserted anew without anybody noticing: no
             trigger, foreign key, rule or policy is about the table.
         mergeable: whether a statement can insert or update by the key; not if deferrable, nor by rules.
@@ -91,7 +89,6 @@ class StoredTable:
     name: TableName
     columns: tuple[StoredColumn, ...]
     key_constraint: str | None
-    plain_key: str | None
     standalone: bool
     mergeable: bool
     policies: tuple[str, ...] | None

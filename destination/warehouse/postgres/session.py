@@ -105,8 +105,7 @@ class PostgresSession(Session):
         self.connection.begin()
         self._number = transaction.number
         if table is not None and rows[0] == (True,):
-            text = next(iter(rows[1]), None)
-            self._opened[table] = None if text is None else catalog.described(self, table, text)
+            self._opened[table] = catalog.described(self, table, *rows[1]) if rows[1] else None
         return transaction
 
     def lock_table(self, name: TableName) -> StoredTable:
@@ -307,12 +306,15 @@ class PostgresSession(Session):
     def key_built_last(
         self, target: StoredTable, work: Callable[[], Result | None]
     ) -> Result | None:
-        if not (target.standalone and target.plain_key):
+        plain = catalog.plain_key(self, target) if target.standalone else None
+        if plain is None:
             return work()
-        filled = self._unless(IN_THE_WAY, lambda: self._without_key(target, work))
+        filled = self._unless(IN_THE_WAY, lambda: self._without_key(target, plain, work))
         return work() if filled is None else filled
 
-    def _without_key(self, target: StoredTable, work: Callable[[], Result | None]) -> Result | None:
+    def _without_key(
+        self, target: StoredTable, plain: str, work: Callable[[], Result | None]
+    ) -> Result | None:
         """Drop the key, fill the table, build the key; nobody can read the table meanwhile."""
         table, key = self._key(target)
         self._execute_raw(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE NOWAIT").format(table))
@@ -326,7 +328,7 @@ class PostgresSession(Session):
             self.progress.phase = "building the index of the key"
             add = sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} {}")
             with telemetry.phase("index"):
-                self._execute_raw(add.format(table, key, sql.SQL(str(target.plain_key))))
+                self._execute_raw(add.format(table, key, sql.SQL(plain)))
         return result
 
     def _give_way(self) -> None:
