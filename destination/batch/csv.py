@@ -10,6 +10,7 @@ import codecs
 import csv
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
+from functools import cached_property
 from itertools import repeat
 
 import pyarrow as pa
@@ -194,8 +195,14 @@ class BlockReader:
         self._header = list(header)
         self._first_row = 1
         self._typed = TypedColumns(decoder)
-        self._texts = _convert_options(decoder, repeat(pa.string()))
-        self._binary = _convert_options(decoder, repeat(pa.binary()))
+
+    @cached_property
+    def _texts(self) -> arrow_csv.ConvertOptions:
+        return _convert_options(self._decoder, repeat(pa.string()))
+
+    @cached_property
+    def _binary(self) -> arrow_csv.ConvertOptions:
+        return _convert_options(self._decoder, repeat(pa.binary()))
 
     def read(self, block: bytes) -> pa.RecordBatch:
         """The block's rows.

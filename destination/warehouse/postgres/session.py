@@ -316,7 +316,8 @@ class PostgresSession(Session):
         self, target: StoredTable, plain: str, work: Callable[[], Result | None]
     ) -> Result | None:
         """Drop the key, fill the table, build the key; nobody can read the table meanwhile."""
-        table, key = self._key(target)
+        table, _ = names_of(target.clause)
+        key = sql.Identifier(str(target.key_constraint))
         self._execute_raw(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE NOWAIT").format(table))
         self._execute_raw(sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(table, key))
         self._barred = table
@@ -339,10 +340,6 @@ class PostgresSession(Session):
         """
         if self._barred and holders.others_wait(self.connection, self._barred.as_string()):
             raise _GivingWayError
-
-    def _key(self, target: StoredTable) -> tuple[sql.Identifier, sql.Identifier]:
-        table, _ = names_of(target.clause)
-        return table, sql.Identifier(str(target.key_constraint))
 
     def _unless(self, states: Collection[str], work: Callable[[], Result | None]) -> Result | None:
         """Do work, or nothing at all if it fails with one of these SQLSTATEs or answers None."""
