@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import Enum
+from functools import cached_property
 
 SYNCED = "_fivetran_synced"
 DELETED = "_fivetran_deleted"
@@ -68,14 +69,25 @@ class Column:
     string_byte_length: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Table:
     """A table's name and its columns in their order."""
 
     name: str
     columns: tuple[Column, ...]
 
-    @property
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.name, self.columns))
+
+    @cached_property
+    def _by_name(self) -> dict[str, Column]:
+        return {column.name: column for column in reversed(self.columns)}
+
+    @cached_property
     def key(self) -> tuple[Column, ...]:
         """The key's columns, the start of a version behind those of its record.
 
@@ -84,16 +96,16 @@ class Table:
         key = [column for column in self.columns if column.primary_key]
         return tuple(sorted(key, key=lambda column: column.name == START))
 
-    @property
+    @cached_property
     def key_names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.key)
 
-    @property
+    @cached_property
     def column_names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)
 
     def column(self, name: str) -> Column | None:
-        return next((column for column in self.columns if column.name == name), None)
+        return self._by_name.get(name)
 
     def without(self, *names: str) -> Table:
         """The same table without these columns."""

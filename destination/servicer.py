@@ -149,7 +149,7 @@ class Servicer(sdk_grpc.DestinationConnectorServicer):
                 delete=files.keys(request.delete_files),
             )
             loaded = call.transact(
-                lambda session: loading.write_batch(session, name.schema, table, batch)
+                lambda session: loading.write_batch(session, name.schema, table, batch), name
             )
             _count(loaded)
             return sdk.WriteBatchResponse(success=True), f"batch written: {loaded}"
@@ -172,6 +172,7 @@ class Servicer(sdk_grpc.DestinationConnectorServicer):
             )
             loaded = call.transact(
                 lambda session: history.write_history_batch(session, name.schema, table, batch),
+                name,
             )
             _count(loaded)
             return sdk.WriteBatchResponse(success=True), f"history batch written: {loaded}"
@@ -231,8 +232,10 @@ class _Call:
     name: TableName
     cancellation: Cancellation
 
-    def transact(self, work: Callable[[Session], Result]) -> Result:
-        return self.warehouse.transact(str(self.name), work, self.cancellation)
+    def transact(
+        self, work: Callable[[Session], Result], locking: TableName | None = None
+    ) -> Result:
+        return self.warehouse.transact(str(self.name), work, self.cancellation, locking)
 
     def read(self, work: Callable[[Session], Result]) -> Result:
         return self.warehouse.read(str(self.name), work, self.cancellation)

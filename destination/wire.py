@@ -14,6 +14,7 @@ from destination.batch.constants import Constant
 from destination.batch.decompression import Compression
 from destination.batch.reader import FileParams
 from destination.errors import RequestError
+from destination.remembered import Remembered
 from destination.schema import Column, DataType, DecimalParams, Table
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
@@ -34,6 +35,9 @@ SYNC_MODES = {
 """The changes of sync mode that are open to partners' destinations."""
 Migration = Callable[[Session], None]
 
+_TABLES: Remembered[Table] = Remembered(4 << 20, lambda table: 512 * (len(table.columns) + 1))
+"""The tables of requests, by the bytes in which they came."""
+
 
 def table_from_wire(message: common.Table) -> Table:
     """A table of a request.
@@ -41,7 +45,11 @@ def table_from_wire(message: common.Table) -> Table:
     Raises:
         RequestError: if a column's type is unknown or unspecified.
     """
-    return Table(message.name, tuple(_column_from_wire(column) for column in message.columns))
+    content = message.SerializeToString(deterministic=True)
+    return _TABLES.get(
+        content,
+        lambda: Table(message.name, tuple(_column_from_wire(each) for each in message.columns)),
+    )
 
 
 def table_to_wire(table: Table) -> common.Table:

@@ -6,6 +6,7 @@ import pytest
 
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
+from destination.warehouse import carried
 from destination_tester.files import Row
 from destination_tester.notation import UNMODIFIED
 from tests.fix_connector import Client, column
@@ -78,9 +79,15 @@ def test_update_leaves_unmodified_values(client: Client, database: Database) -> 
 @pytest.mark.parametrize("repeated", [0, 3], ids=["keys once", "keys that repeat"])
 @pytest.mark.parametrize("few", [True, False], ids=["few", "many"])
 def test_batch_is_merged_whatever_its_share_of_the_table(
-    client: Client, database: Database, repeated: int, *, few: bool
+    client: Client,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    repeated: int,
+    *,
+    few: bool,
 ) -> None:
     """Few rows are updated in their places, many deleted and inserted anew; a repeated key's last wins."""
+    monkeypatch.setattr(carried, "FILE_BYTES", -1)
     table = common.Table(name="t", columns=[column("id", common.LONG, key=True), column("text")])
     old: list[Row] = [{"id": i, "text": "old"} for i in range(8000 if few else 60)]
     new: list[Row] = [{"id": i, "text": "new"} for i in range(20, 60)]

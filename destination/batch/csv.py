@@ -10,6 +10,7 @@ import codecs
 import csv
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
+from functools import cached_property
 from itertools import repeat
 
 import pyarrow as pa
@@ -31,6 +32,7 @@ BLOCK_BYTES = 2 << 20
 QUOTE = pa.scalar(ord('"'), pa.uint8())
 BYTE_ORDER_MARK = codecs.BOM_UTF8
 """Arrow takes one away from the front of whatever it reads."""
+ENDS_QUOTED = "ends inside a quoted value: it is damaged or truncated"
 MISREAD_BY_TYPED_READER = b"\0"
 """What the typed reader would take and must not: U+0000 in texts."""
 
@@ -78,7 +80,7 @@ def read_blocks(stream: DecompressingReader, memory: Part) -> Iterator[bytes]:
         size = max(BLOCK_BYTES, len(rest))
         memory.require(FORMS * (len(rest) + size))
     if quoted:
-        raise BatchFileError("ends inside a quoted value: it is damaged or truncated")
+        raise BatchFileError(ENDS_QUOTED)
     ready = [rest] if rest else []
     del rest
     yield from handing_over(ready)
@@ -105,6 +107,25 @@ def read_rows(
             decoded.require(FORMS * max(0, batch.nbytes - len(block)))
             del block
             yield from handing_over([batch])
+
+
+def read_whole(
+    content: bytes, header: Header, decoder: Decoder, reservation: Reservation
+) -> Generator[pa.RecordBatch]:
+    """The rows of a file that is a single block; see `read_rows`.
+
+    Args:
+        content: the file behind its header.
+        header: the names of its columns.
+        decoder: knows which of them are wanted.
+        reservation: the memory of this file.
+    """
+    if ends_quoted(content):
+        raise BatchFileError(ENDS_QUOTED)
+    if content:
+        batch = BlockReader(header.names, decoder).read(content)
+        reservation.part().require(FORMS * batch.nbytes)
+        yield batch
 
 
 def last_record_end(piece: bytes, *, quoted: bool = False) -> int:
@@ -174,8 +195,14 @@ class BlockReader:
         self._header = list(header)
         self._first_row = 1
         self._typed = TypedColumns(decoder)
-        self._texts = _convert_options(decoder, repeat(pa.string()))
-        self._binary = _convert_options(decoder, repeat(pa.binary()))
+
+    @cached_property
+    def _texts(self) -> arrow_csv.ConvertOptions:
+        return _convert_options(self._decoder, repeat(pa.string()))
+
+    @cached_property
+    def _binary(self) -> arrow_csv.ConvertOptions:
+        return _convert_options(self._decoder, repeat(pa.binary()))
 
     def read(self, block: bytes) -> pa.RecordBatch:
         """The block's rows.

@@ -28,6 +28,11 @@ from destination.memory import Budget, Reservation
 from destination.schema import Column, Table
 from destination.telemetry.metrics import Metric
 
+WHOLE_BYTES = csv.BLOCK_BYTES
+"""A file that has less content is read as a single block."""
+SMALL_BYTES = 256 << 10
+"""A smaller file is decoded by the thread that asks for its rows: to begin another takes longer."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -106,11 +111,12 @@ class BatchFile:
         ):
             columns, batches = self._rows(stream, reservation, notices)
             timed = telemetry.made("decode", batches)
-            with (
-                closing(batches),
-                closing(ahead(timed, "decoder", lambda batch: batch.nbytes)) as decoded,
-            ):
-                yield RowReader(columns, decoded)
+            with closing(batches):
+                if self.size < SMALL_BYTES:
+                    yield RowReader(columns, timed)
+                else:
+                    with closing(ahead(timed, "decoder", lambda batch: batch.nbytes)) as decoded:
+                        yield RowReader(columns, decoded)
         for text in notices.texts():
             logger.warning('table "%s", batch file %s: %s', self.table.name, self.name, text)
 
@@ -126,6 +132,10 @@ class BatchFile:
         header = csv.Header.parse(first)
         decoder = self._decoder(header.names, notices)
         stream.read(header.size)
+        if len(first) < WHOLE_BYTES:
+            return decoder.columns, csv.read_whole(
+                first[header.size :], header, decoder, reservation
+            )
         read = self._streamed if csv_stream.is_open_for(header, decoder) else csv.read_rows
         return decoder.columns, read(stream, header, decoder, reservation)
 
@@ -153,7 +163,7 @@ class BatchFile:
 
     def _decoder(self, names: list[str], notices: Notices) -> Decoder:
         self._check(names)
-        wanted = names if self.only is None else self.only
+        wanted = frozenset(names if self.only is None else self.only)
         return Decoder(
             [column for column in self.table.columns if column.name in wanted],
             self.params.null_string,

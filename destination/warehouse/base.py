@@ -7,7 +7,7 @@ they work on a `Session` and ask it by name for whatever its warehouse does in i
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -26,6 +26,8 @@ from destination.warehouse.naming import Naming
 from destination.warehouse.stored import StoredColumn, StoredTable, TableName
 
 Result = TypeVar("Result")
+Parameters = Mapping[str, Any]
+"""The values of a statement that carries rows, by the names of their parameters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class Session(ABC):
 
     Attributes:
         flags_type: the type of `flags`.
+        carrying: whether statements may carry rows.
         landed: tells in a later session whether what this one did is there; None for work that may
             be done again.
         progress: how far it has come, for the log.
@@ -55,6 +58,7 @@ class Session(ABC):
 
     capabilities: Capabilities
     flags_type: NamedType
+    carrying: bool = True
     landed: Callable[[Session], bool] | None = None
 
     def __init__(self, connection: sa.Connection, cancellation: Cancellation) -> None:
@@ -108,11 +112,7 @@ class Session(ABC):
         Raises:
             RequestError: if it does not, or hides rows.
         """
-        stored = self.find_table(name)
-        if stored is None:
-            raise RequestError(f"{name} does not exist: re-sync the table")
-        stored.require_every_row()
-        return stored
+        return required(name, self.find_table(name))
 
     def lock_table(self, name: TableName) -> StoredTable:
         """A table that must exist, locked against other sessions of this project.
@@ -201,6 +201,42 @@ class Session(ABC):
         Args:
             kinds: each column's types: number i is of those at i, i + count and so on, one at a time.
             count: how many columns there are.
+        """
+
+    @abstractmethod
+    def carried_type(self, column: Column, stored: StoredColumn) -> str | None:
+        """The warehouse's type in which statements carry values for a stored column.
+
+        None where they carry none: the column has a type of its own, in which values must be stored
+        to be compared, and refused, as they are there.
+        """
+
+    @abstractmethod
+    def carried(self, types: Mapping[str, str], ordinal: str) -> sa.FromClause:
+        """The rows that a statement carries.
+
+        Args:
+            types: those of their columns, by the columns' names.
+            ordinal: the name of a further column, for the number of each row in their order.
+        """
+
+    @abstractmethod
+    def parameters(self, rows: pa.RecordBatch, types: Sequence[str]) -> Parameters:
+        """The values of a statement that carries rows, of columns of these types."""
+
+    @abstractmethod
+    def execute_carrying(
+        self, parameters: Parameters, key: Hashable, statement: Callable[[], sa.Executable]
+    ) -> int:
+        """Execute a statement that carries rows.
+
+        Args:
+            parameters: the rows.
+            key: all that the statement depends on besides them.
+            statement: makes it; called only where none of that key is remembered.
+
+        Returns:
+            How many rows it changed.
         """
 
     @abstractmethod
@@ -305,12 +341,28 @@ class Session(ABC):
         """Whether the flag of the column at a position is set."""
 
 
+def required(name: TableName, stored: StoredTable | None) -> StoredTable:
+    """A table that must exist, with all of its rows.
+
+    Raises:
+        RequestError: if it does not, or hides rows.
+    """
+    if stored is None:
+        raise RequestError(f"{name} does not exist: re-sync the table")
+    stored.require_every_row()
+    return stored
+
+
 class Warehouse(ABC):
     """A warehouse that a configuration leads to."""
 
     @abstractmethod
     def transact(
-        self, subject: str, work: Callable[[Session], Result], cancellation: Cancellation
+        self,
+        subject: str,
+        work: Callable[[Session], Result],
+        cancellation: Cancellation,
+        table: TableName | None = None,
     ) -> Result:
         """Run work in one transaction, as often as it takes to apply it exactly once.
 
@@ -318,6 +370,7 @@ class Warehouse(ABC):
             subject: what the work is about, for error messages.
             work: what to do; it may run several times, each from the beginning.
             cancellation: gives the work up.
+            table: what the work locks first, if it does; the warehouse may begin with that.
 
         Raises:
             WarehouseError: if the warehouse refuses.

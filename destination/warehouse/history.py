@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace as replaced
-from datetime import UTC, datetime
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,6 +19,7 @@ from destination.errors import RequestError
 from destination.rows import RowSource
 from destination.schema import ACTIVE, END, START, Table
 from destination.warehouse.base import Session
+from destination.warehouse.carried import Carried, carry
 from destination.warehouse.chains import (
     BASE,
     FLAGS,
@@ -36,19 +37,22 @@ from destination.warehouse.staging import (
     Values,
     analyze,
     has_duplicates,
-    same_key,
     stage,
     stage_partial,
 )
-from destination.warehouse.stored import StoredTable, TableName
-from destination.warehouse.tables import closed, require_distinct_columns
-
-OPEN_END = datetime(9999, 12, 31, 23, 59, 59, 999000, UTC)
-"""The end of an active version."""
-OPEN: Values = {END: sa.literal(OPEN_END, sa.DateTime(timezone=True)), ACTIVE: sa.true()}
-"""What holds of a version that does not say how long it holds: no earlier one tells."""
-
-FOLLOWING = "following"
+from destination.warehouse.statements import (
+    OPEN,
+    closing_earlier,
+    closing_overtaken,
+    completing,
+    earliest,
+    ending,
+    ending_at,
+    forgetting_later,
+    preceding,
+)
+from destination.warehouse.stored import StoredTable
+from destination.warehouse.tables import lock_called
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +90,7 @@ def write_history_batch(
         RequestError: if the table in the warehouse does not match the request.
         BatchFileError: if a file cannot be read.
     """
-    name = TableName(schema, table.name)
-    require_distinct_columns(session, name, table)
-    target = session.lock_table(name).as_called_by(table)
+    target = lock_called(session, schema, table)
     key = key_of(target, table)
     require_history_mode(target)
     record = record_key(key)
@@ -123,31 +125,28 @@ def require_history_mode(target: StoredTable) -> None:
 
 
 def _start_over(
-    session: Session, target: StoredTable, record: Sequence[str], sources: Sequence[RowSource]
+    session: Session, target: StoredTable, record: tuple[str, ...], sources: Sequence[RowSource]
 ) -> int:
     """Forget of each record what starts at its earliest start or later, and close what is before."""
+    carried = carry(session, target, sources)
+    if carried is not None:
+        for rows in carried:
+            rows.execute(forgetting_later, target, record)
+            rows.execute(closing_earlier, target, record)
+        return sum(rows.count for rows in carried)
     count = 0
     for staged in stage(session, target, sources):
         analyze(session, staged)
-        keys = [staged.values[name].label(f"k{i}") for i, name in enumerate(record)]
-        start = sa.func.min(staged.values[START]).label("start")
-        grouping = [staged.values[name] for name in record]
-        earliest = sa.select(*keys, start).group_by(*grouping).subquery(Alias.EARLIEST)
-        same = same_key(
-            target, record, {name: earliest.c[f"k{i}"] for i, name in enumerate(record)}
-        )
-        later = target[START] >= earliest.c.start
-        if _is_any(session, target, earliest, [*same, later]):
-            session.execute(sa.delete(target.clause).where(*same, later))
-        reaching = sa.or_(target[ACTIVE], target[END] >= earliest.c.start)
-        closing = closed(target, earliest.c.start)
-        session.execute(sa.update(target.clause).where(*same, reaching).values(closing))
+        starts, of_record = earliest(staged, target, record)
+        if _is_any(session, target, starts, [*of_record, target[START] >= starts.c.start]):
+            session.execute(forgetting_later(session, staged, target, record))
+        session.execute(closing_earlier(session, staged, target, record))
         count += staged.count
     return count
 
 
 def _close_overtaken(
-    session: Session, target: StoredTable, record: Sequence[str], staged: Staged | None
+    session: Session, target: StoredTable, record: tuple[str, ...], rows: Staged | Carried | None
 ) -> None:
     """Close the versions before a record's latest that still reach the next one.
 
@@ -155,25 +154,14 @@ def _close_overtaken(
         session: the transaction.
         target: the table.
         record: the full names of the record key's columns.
-        staged: rows of the records to look at; None for all records.
+        rows: of the records to look at; None for all records.
     """
-    each = target.clause.alias(Alias.FOLLOWED)
-    keys = [each.c[target.get(name).name] for name in record]
-    start = each.c[target.get(START).name]
-    following = sa.func.lead(start).over(partition_by=keys, order_by=start)
-    versions = sa.select(*keys, start, following.label(FOLLOWING))
-    if staged is not None:
-        analyze(session, staged)
-        same = [key == staged.values[name] for key, name in zip(keys, record, strict=True)]
-        versions = versions.where(
-            sa.exists(sa.select(sa.literal(1)).select_from(staged.clause).where(*same))
-        )
-    found = versions.subquery(Alias.OVERTAKEN)
-    after = found.c[FOLLOWING]
-    itself = [target[name] == found.c[target.get(name).name] for name in (*record, START)]
-    reaching = sa.or_(target[ACTIVE], target[END] >= after)
-    closing = sa.update(target.clause).values(closed(target, after))
-    session.execute(closing.where(*itself, after.is_not(None), reaching))
+    if isinstance(rows, Carried):
+        rows.execute(closing_overtaken, target, record)
+        return
+    if rows is not None:
+        analyze(session, rows)
+    session.execute(closing_overtaken(session, rows, target, record))
 
 
 def _is_any(
@@ -194,12 +182,19 @@ def _update(
     session: Session,
     target: StoredTable,
     table: Table,
-    key: Sequence[str],
+    key: tuple[str, ...],
     batch: HistoryBatch,
 ) -> int:
     """Insert partial versions, completed from those that precede them."""
     if not batch.update:
         return 0
+    rounds = _rounds_of_carried(session, target, table, key, batch.update)
+    if rounds is not None:
+        for each in rounds:
+            each.execute(completing, target, table, key, record_key(key))
+            if not batch.earliest_start or not each.tells(OPEN):
+                _close_overtaken(session, target, record_key(key), each)
+        return sum(each.count for each in rounds)
     staged = stage_partial(session, target, table, batch.update)
     analyze(session, staged)
     changes = folded(session, staged, key)
@@ -219,6 +214,24 @@ def _update(
     return staged.count
 
 
+def _rounds_of_carried(
+    session: Session,
+    target: StoredTable,
+    table: Table,
+    key: Sequence[str],
+    sources: Sequence[RowSource],
+) -> list[Carried] | None:
+    """Partial versions that statements carry, each completed from those in the rounds before.
+
+    None where they do not travel so, or two of them take the place of one version.
+    """
+    carried = carry(session, target, sources, table) if target.mergeable else None
+    if carried is None or len(sources) > 1 or any(rows.may_repeat(key) for rows in carried):
+        return None
+    rounds = [rows.in_rounds(record_key(key), START) for rows in carried]
+    return None if None in rounds else list(chain.from_iterable(filter(None, rounds)))
+
+
 def _leaves_ends_open(session: Session, staged: Staged) -> bool:
     """Whether partial versions do not say how long they hold."""
     told = sa.and_(*[staged.modified.get(name, sa.false()) for name in OPEN])
@@ -227,12 +240,7 @@ def _leaves_ends_open(session: Session, staged: Staged) -> bool:
 
 
 def _preceding(target: StoredTable, record: Sequence[str], changes: Changes) -> sa.FromClause:
-    """Of each partial version, the one in the table that precedes it in time; found by the key."""
-    preceding = target.clause.alias(Alias.PRECEDING)
-    start = preceding.c[target.get(START).name]
-    same = [preceding.c[target.get(name).name] == changes.values[name] for name in record]
-    earlier = sa.select(preceding).where(*same, start < changes.values[START])
-    return earlier.order_by(start.desc()).limit(1).lateral(Alias.BASE)
+    return preceding(target, record, changes.values)
 
 
 def _completed(
@@ -301,7 +309,7 @@ def _completed_in_chains(
 
 
 def _delete(
-    session: Session, target: StoredTable, record: Sequence[str], sources: Sequence[RowSource]
+    session: Session, target: StoredTable, record: tuple[str, ...], sources: Sequence[RowSource]
 ) -> int:
     """Close the active versions of records at the ends that the files give.
 
@@ -310,15 +318,17 @@ def _delete(
     Raises:
         RequestError: if a file gives none.
     """
+    carried = carry(session, target, sources)
+    if carried is not None and not any(each.may_repeat(record) for each in carried):
+        for each in carried:
+            _require_ends(target, each.nulls(END))
+            each.execute(ending, target, record)
+        return sum(each.count for each in carried)
     count = 0
     for staged in stage(session, target, sources):
         analyze(session, staged)
         endless = sa.select(sa.func.count()).where(staged.values[END].is_(None))
-        if rows := session.scalar(endless.select_from(staged.clause)):
-            raise RequestError(
-                f'{target.name}: {rows} rows of delete files have no value in column "{END}", so it '
-                f"is not known when their records end"
-            )
+        _require_ends(target, session.scalar(endless.select_from(staged.clause)))
         ends: Values = {name: staged.values[name] for name in (*record, END)}
         if has_duplicates(session, staged, record):
             labels = {name: f"e{i}" for i, name in enumerate(ends)}
@@ -326,8 +336,14 @@ def _delete(
             keys = [ends[name] for name in record]
             rows = session.last_rows(columns, keys, -staged.ordinal).subquery(Alias.ENDS)
             ends = {name: rows.c[label] for name, label in labels.items()}
-        same = same_key(target, record, ends)
-        ending = {target.get(ACTIVE).name: sa.false(), target.get(END).name: ends[END]}
-        session.execute(sa.update(target.clause).where(*same, target[ACTIVE]).values(ending))
+        session.execute(ending_at(ends, target, record))
         count += staged.count
     return count
+
+
+def _require_ends(target: StoredTable, endless: int) -> None:
+    if endless:
+        raise RequestError(
+            f'{target.name}: {endless} rows of delete files have no value in column "{END}", so it '
+            f"is not known when their records end"
+        )

@@ -15,6 +15,7 @@ from destination.errors import RequestError
 from destination.rows import BegunSource, RowSource
 from destination.schema import DataType, Table
 from destination.warehouse.base import Session
+from destination.warehouse.carried import Carried, carry
 from destination.warehouse.chains import folded
 from destination.warehouse.naming import Alias
 from destination.warehouse.staging import (
@@ -27,8 +28,9 @@ from destination.warehouse.staging import (
     stage_partial,
     stored_columns,
 )
-from destination.warehouse.stored import StoredTable, TableName
-from destination.warehouse.tables import is_empty, require_distinct_columns
+from destination.warehouse.statements import deleting, inserting, last_rows, updating, upserting
+from destination.warehouse.stored import StoredTable
+from destination.warehouse.tables import is_empty, lock_called
 
 LARGE_BYTES = 1 << 20
 """From how many bytes of batch files on it pays to look for a faster way."""
@@ -36,7 +38,7 @@ FEW = 8
 """A batch of less than one in so many of a table's bytes is a small one."""
 SERIAL_TYPES = frozenset({DataType.SHORT, DataType.INT, DataType.LONG})
 
-Then = Callable[[Staged | None], None]
+Then = Callable[[Staged | Carried | None], None]
 """What is to be done after rows were written: with those that were staged, or with the whole table."""
 
 
@@ -68,13 +70,12 @@ def write_batch(session: Session, schema: str, table: Table, batch: Batch) -> Lo
         RequestError: if the table in the warehouse does not match the request.
         BatchFileError: if a file cannot be read.
     """
-    name = TableName(schema, table.name)
-    require_distinct_columns(session, name, table)
-    target = session.lock_table(name).as_called_by(table)
+    target = lock_called(session, schema, table)
     key = key_of(target, table)
     if not key and (batch.update or batch.delete):
         raise RequestError(
-            f"{name} has no primary key, so its rows cannot be updated or deleted: re-sync the table"
+            f"{target.name} has no primary key, so its rows cannot be updated or deleted: re-sync "
+            f"the table"
         )
     return Loaded(
         replaced=replace(session, target, key, batch.replace),
@@ -98,14 +99,14 @@ def key_of(target: StoredTable, table: Table) -> tuple[str, ...]:
     return key
 
 
-def _nothing(_staged: Staged | None) -> None:
+def _nothing(_rows: Staged | Carried | None) -> None:
     """Do nothing more with rows that were written."""
 
 
 def replace(
     session: Session,
     target: StoredTable,
-    key: Sequence[str],
+    key: tuple[str, ...],
     sources: Sequence[RowSource],
     then: Then = _nothing,
 ) -> int:
@@ -126,8 +127,11 @@ def replace(
         return 0
     if not key:
         return _append(session, target, sources)
-    empty = is_empty(session, target)
     large = sum(source.size for source in sources) >= LARGE_BYTES
+    carried = None if large or not target.mergeable else carry(session, target, sources)
+    if carried is not None:
+        return _upsert_carried(target, key, carried, then)
+    empty = is_empty(session, target)
     copied: int | None = None
     with BegunSource(sources[0]) as first:
         files = [first, *sources[1:]]
@@ -153,11 +157,14 @@ def _append(session: Session, target: StoredTable, sources: Sequence[RowSource])
     It needs no savepoint, within which rows would not bear the transaction's own mark.
     """
     session.landed = session.has_written(target.clause)
+    carried = carry(session, target, sources)
+    if carried is not None:
+        return sum(rows.execute(inserting, target) for rows in carried)
     count = 0
     for source in sources:
         copied = _copy(session, target, source)
         for staged in stage(session, target, [source] if copied is None else []):
-            session.execute(_insert(target, staged))
+            session.execute(inserting(session, staged, target))
             count += staged.count
         count += copied or 0
     return count
@@ -226,6 +233,15 @@ def _merge(
     return count
 
 
+def _upsert_carried(
+    target: StoredTable, key: tuple[str, ...], carried: Sequence[Carried], then: Then
+) -> int:
+    for rows in carried:
+        rows.execute(upserting, target, key)
+        then(rows)
+    return sum(rows.count for rows in carried)
+
+
 def _may_replace_rows(session: Session, target: StoredTable, staged: Staged) -> bool:
     """Whether rows may be deleted and inserted anew, and are so many that it takes less time.
 
@@ -243,16 +259,13 @@ def _replace_rows(
 ) -> bool:
     """Delete the rows that are there and insert all; not done where files hold a key twice."""
     analyze(session, staged)
-    delete = sa.delete(target.clause).where(*same_key(target, key, staged.values))
-    statements = (delete, _insert(target, staged))
+    statements = (deleting(session, staged, target, key), inserting(session, staged, target))
     return bool(session.unless_duplicate(lambda: [session.execute(each) for each in statements]))
 
 
 def _upsert(session: Session, target: StoredTable, key: Sequence[str], staged: Staged) -> None:
     names = [column.name for column in staged.columns]
-    keys = [staged.values[name] for name in key]
-    rows = session.last_rows(list(staged.values.values()), keys, staged.ordinal)
-    merge_rows(session, target, key, rows, names)
+    merge_rows(session, target, key, last_rows(session, staged, key), names)
 
 
 def merge_rows(
@@ -286,21 +299,21 @@ def merge_rows(
     session.execute(sa.insert(target.clause).from_select(list(names), new))
 
 
-def _insert(target: StoredTable, staged: Staged) -> sa.Insert:
-    names = [column.name for column in staged.columns]
-    return sa.insert(target.clause).from_select(names, sa.select(*staged.values.values()))
-
-
 def _update(
     session: Session,
     target: StoredTable,
     table: Table,
-    key: Sequence[str],
+    key: tuple[str, ...],
     sources: Sequence[RowSource],
 ) -> int:
     others = [target.get(column.name) for column in table.columns if column.name not in key]
     if not sources or not others:
         return 0
+    carried = carry(session, target, sources, table)
+    if carried is not None and not any(rows.may_repeat(key) for rows in carried):
+        for rows in carried:
+            rows.execute(updating, target, key)
+        return sum(rows.count for rows in carried)
     staged = stage_partial(session, target, table, sources)
     analyze(session, staged)
     changes = folded(session, staged, key)
@@ -317,12 +330,16 @@ def _update(
 
 
 def _delete(
-    session: Session, target: StoredTable, key: Sequence[str], sources: Sequence[RowSource]
+    session: Session, target: StoredTable, key: tuple[str, ...], sources: Sequence[RowSource]
 ) -> int:
+    carried = carry(session, target, sources)
+    if carried is not None:
+        for rows in carried:
+            rows.execute(deleting, target, key)
+        return sum(rows.count for rows in carried)
     count = 0
     for staged in stage(session, target, sources):
         analyze(session, staged)
-        same = same_key(target, key, staged.values)
-        session.execute(sa.delete(target.clause).where(*same))
+        session.execute(deleting(session, staged, target, key))
         count += staged.count
     return count

@@ -19,10 +19,11 @@ from destination.schema import ACTIVE, DELETED, END, START, SYNCED, Column, Data
 from destination.warehouse import altering, tables
 from destination.warehouse.base import Session
 from destination.warehouse.ddl import RenameColumn, RenameTable
-from destination.warehouse.history import OPEN_END, record_key, require_history_mode
+from destination.warehouse.history import record_key, require_history_mode
 from destination.warehouse.loading import merge_rows
 from destination.warehouse.naming import Alias
 from destination.warehouse.staging import Values, stage
+from destination.warehouse.statements import OPEN_END
 from destination.warehouse.stored import StoredTable, TableName
 from destination.warehouse.tables import closed, is_empty
 

@@ -38,6 +38,7 @@ class Alias(StrEnum):
     """The aliases in statements."""
 
     BASE = "fivetran_alias_base"
+    CARRIED = "fivetran_alias_carried"
     EARLIEST = "fivetran_alias_earliest"
     ENDS = "fivetran_alias_ends"
     FOLDED = "fivetran_alias_folded"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.sql import quoted_name
 
 from destination.errors import RequestError
 from destination.schema import Column, Table
+from destination.warehouse.ddl import NamedType
 from destination.warehouse.naming import Naming
 
 SHOWN_CHARACTERS = 200
@@ -41,6 +44,8 @@ class StoredColumn:
         comment: its comment.
         made_here: whether this project made it, and nobody renamed it by hand since.
         generated: whether the warehouse gives it its values and takes none.
+        collation: its collation, quoted; None for its type's own.
+        equality: the operator by which a key compares it; None for `=`.
     """
 
     column: Column
@@ -49,23 +54,30 @@ class StoredColumn:
     comment: str | None
     made_here: bool
     generated: bool
+    collation: str | None = None
+    equality: str | None = None
 
     def called(self, name: str) -> StoredColumn:
         """The column under another full name."""
+        if name == self.column.name:
+            return self
         return replace(self, column=replace(self.column, name=name))
 
+    @property
+    def clause(self) -> sa.Column[Any]:
+        """The column for SQLAlchemy statements."""
+        kind = NamedType(self.type_name, self.collation, self.equality)
+        return sa.Column(quoted_name(self.name, quote=True), kind)
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class StoredTable:
     """A table as the warehouse stores it.
 
     Args:
         name: as the request names it.
-        clause: the table for SQLAlchemy statements, under its stored names.
         columns: its columns, in the order they have in the warehouse.
         key_constraint: the name of its primary key; None if it has none.
-        plain_key: the key's definition in the warehouse's words, if its index can be dropped and
-            built anew without a trace; None otherwise.
         standalone: whether a row may be deleted and inserted anew without anybody noticing: no
             trigger, foreign key, rule or policy is about the table.
         mergeable: whether a statement can insert or update by the key; not if deferrable, nor by rules.
@@ -75,33 +87,50 @@ class StoredTable:
     """
 
     name: TableName
-    clause: sa.Table
     columns: tuple[StoredColumn, ...]
     key_constraint: str | None
-    plain_key: str | None
     standalone: bool
     mergeable: bool
     policies: tuple[str, ...] | None
     comment: str | None
     naming: Naming
 
-    @property
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.name, self.columns, self.key_constraint, self.mergeable))
+
+    @cached_property
+    def clause(self) -> sa.Table:
+        """The table for SQLAlchemy statements, under its stored names."""
+        schema, table = map(self.naming.stored, (self.name.schema, self.name.table))
+        columns = [column.clause for column in self.columns]
+        name = quoted_name(table, quote=True)
+        return sa.Table(name, sa.MetaData(), *columns, schema=quoted_name(schema, quote=True))
+
+    @cached_property
     def table(self) -> Table:
         """The table as Fivetran sees it."""
         return Table(self.name.table, tuple(stored.column for stored in self.columns))
 
-    @property
+    @cached_property
     def key(self) -> frozenset[str]:
         """The full names of the primary key's columns."""
-        return frozenset(column.name for column in self.table.key)
+        return frozenset(self.table.key_names)
+
+    @cached_property
+    def _by_stored_name(self) -> dict[str, StoredColumn]:
+        return {column.name: column for column in self.columns}
 
     def find(self, name: str) -> StoredColumn | None:
         """The column of that full name; None if the table has none.
 
         It is found by the name under which it is stored, whatever its comment tells.
         """
-        stored = self.naming.stored(name)
-        return next((column.called(name) for column in self.columns if column.name == stored), None)
+        stored = self._by_stored_name.get(self.naming.stored(name))
+        return None if stored is None else stored.called(name)
 
     def as_called_by(self, table: Table) -> StoredTable:
         """The same table, its columns under the full names that a request's table has for them."""

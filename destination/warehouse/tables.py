@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -15,6 +16,7 @@ from sqlalchemy.sql import quoted_name
 from sqlalchemy.types import TypeEngine
 
 from destination.errors import RequestError
+from destination.remembered import Remembered
 from destination.schema import (
     ACTIVE,
     END,
@@ -31,6 +33,10 @@ from destination.warehouse.stored import StoredColumn, StoredTable, TableName
 
 logger = logging.getLogger(__name__)
 
+_CALLED: Remembered[StoredTable] = Remembered(
+    32 << 20, lambda table: 4096 * (len(table.columns) + 1)
+)
+"""Tables under the names of requests, by both; a column takes about 4 KB as one of SQLAlchemy's."""
 CLOSING_UNIT = sa.literal(timedelta(milliseconds=1), sa.Interval())
 """A version ends this long before the next one starts."""
 
@@ -196,6 +202,21 @@ def concerning(*columns: str) -> Iterator[None]:
         raise
 
 
+def lock_called(session: Session, schema: str, table: Table) -> StoredTable:
+    """The table of a request, locked, its columns under the names that the request has for them.
+
+    Raises:
+        RequestError: if it does not exist, or two columns of the request are stored as one.
+    """
+    stored = session.lock_table(TableName(schema, table.name))
+
+    def called() -> StoredTable:
+        require_distinct_columns(session, stored.name, table)
+        return stored.as_called_by(table)
+
+    return _CALLED.get((stored, table), called)
+
+
 def require_distinct_columns(session: Session, name: TableName, table: Table) -> None:
     """Check that a request has columns, no two of which are stored as one.
 
@@ -204,7 +225,7 @@ def require_distinct_columns(session: Session, name: TableName, table: Table) ->
     """
     if not table.columns:
         raise RequestError(f"{name} has no columns in the request")
-    stored = [session.name(column.name) for column in table.columns]
+    stored = Counter(session.name(column.name) for column in table.columns)
     for column in table.columns:
-        if stored.count(session.name(column.name)) > 1:
+        if stored[session.name(column.name)] > 1:
             raise RequestError(f'{name} has column "{column.name}" more than once in the request')

@@ -11,7 +11,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from destination.batch import csv, csv_stream
+from destination.batch import csv, csv_stream, reader
 from destination.batch.decompression import Compression
 from destination.batch.reader import BatchFile, FileParams
 from destination.errors import BatchFileError
@@ -63,10 +63,11 @@ def blocks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def block_bytes(size: int) -> Iterator[None]:
     whole = csv_stream.BLOCK_BYTES
     csv_stream.BLOCK_BYTES = size
+    reader.WHOLE_BYTES = 0
     try:
         yield
     finally:
-        csv_stream.BLOCK_BYTES = whole
+        csv_stream.BLOCK_BYTES = reader.WHOLE_BYTES = whole
 
 
 TEXTS = st.text(st.characters(codec="utf-8")) | st.sampled_from(

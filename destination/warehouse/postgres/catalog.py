@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from typing import Any, LiteralString
+
 import sqlalchemy as sa
-from sqlalchemy.sql import quoted_name
+from psycopg import sql
 
 from destination.errors import RequestError
+from destination.remembered import Remembered
 from destination.warehouse.base import Session
-from destination.warehouse.ddl import NamedType
+from destination.warehouse.naming import Naming
+from destination.warehouse.postgres.driver import as_sqlalchemy, driver_of, names_of
 from destination.warehouse.postgres.marks import is_mark
 from destination.warehouse.postgres.types import described_column
 from destination.warehouse.stored import StoredColumn, StoredTable, TableName
@@ -15,57 +21,68 @@ from destination.warehouse.stored import StoredColumn, StoredTable, TableName
 TABLE_KINDS = frozenset({"r", "p", "f"})
 OTHER_KINDS = {"S": "a sequence", "i": "an index", "I": "an index", "c": "a type"}
 
-TABLE_QUERY = sa.text(
-    """
-    SELECT c.relkind AS kind, k.conname AS key_constraint,
-           CASE WHEN c.relkind = 'r' AND NOT c.relispartition AND NOT k.condeferrable
-                AND NOT i.indisclustered AND NOT i.indisreplident
-                AND x.reltablespace = 0 AND x.reloptions IS NULL
-                AND obj_description(k.oid, 'pg_constraint') IS NULL
-                AND obj_description(x.oid, 'pg_class') IS NULL
-                THEN pg_get_constraintdef(k.oid) END AS plain_key,
-           NOT (c.relhastriggers OR c.relhasrules OR c.relrowsecurity) AS standalone,
-           NOT (k.oid IS NULL OR k.condeferrable OR c.relhasrules) AS mergeable,
-           CASE WHEN row_security_active(c.oid)
-                THEN ARRAY(SELECT p.polname::text FROM pg_catalog.pg_policy p
-                           WHERE p.polrelid = c.oid ORDER BY 1) END AS policies,
-           obj_description(c.oid, 'pg_class') AS table_comment,
-           a.attname AS name, a.attnum = ANY (k.conkey) AS primary_key,
-           format_type(a.atttypid, a.atttypmod) AS type_name,
-           coalesce(b.typname, t.typname) AS base_type,
-           CASE WHEN b.oid IS NULL THEN a.atttypmod ELSE t.typtypmod END AS modifier,
-           a.attgenerated <> '' OR a.attidentity = 'a' AS generated,
-           col_description(c.oid, a.attnum) AS comment, a.attoptions AS options,
-           CASE WHEN a.attcollation <> t.typcollation THEN
-               (SELECT format('%I.%I', cn.nspname, co.collname)
-                FROM pg_catalog.pg_collation co
-                JOIN pg_catalog.pg_namespace cn ON cn.oid = co.collnamespace
-                WHERE co.oid = a.attcollation) END AS collation,
-           CASE WHEN a.attnum = ANY (k.conkey) THEN
-               (SELECT format('OPERATOR(%I.%s)', onsp.nspname, o.oprname)
-                FROM pg_catalog.pg_opclass oc
-                JOIN pg_catalog.pg_amop ao ON ao.amopfamily = oc.opcfamily
-                    AND ao.amoplefttype = oc.opcintype AND ao.amoprighttype = oc.opcintype
-                    AND ao.amopstrategy = 3
-                JOIN pg_catalog.pg_operator o ON o.oid = ao.amopopr
-                JOIN pg_catalog.pg_namespace onsp ON onsp.oid = o.oprnamespace
-                WHERE oc.oid = i.indclass[array_position(k.conkey, a.attnum) - 1]
-                    AND onsp.nspname <> 'pg_catalog') END AS equality
-    FROM pg_catalog.pg_class c
-    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-    LEFT JOIN pg_catalog.pg_constraint k ON k.conrelid = c.oid AND k.contype = 'p'
-    LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = k.conindid
-    LEFT JOIN pg_catalog.pg_class x ON x.oid = k.conindid
-    LEFT JOIN pg_catalog.pg_attribute a
-        ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-    LEFT JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
-    LEFT JOIN pg_catalog.pg_type b ON b.oid = t.typbasetype
-    WHERE n.nspname = :schema AND c.relname = :table
-      AND c.relkind IN ('r', 'p', 'f', 'v', 'm')
-    ORDER BY a.attnum
-    """
-)
+TABLE_QUERY: LiteralString = """
+    SELECT json_build_array(
+        c.relkind, k.conname,
+        NOT (c.relhastriggers OR c.relhasrules OR c.relrowsecurity),
+        NOT (k.oid IS NULL OR k.condeferrable OR c.relhasrules),
+        CASE WHEN row_security_active(c.oid)
+             THEN (SELECT coalesce(json_agg(p.polname ORDER BY p.polname), '[]')
+                   FROM pg_policy p WHERE p.polrelid = c.oid) END,
+        (SELECT d.description FROM pg_description d
+         WHERE d.classoid = 'pg_class'::regclass AND d.objoid = c.oid AND d.objsubid = 0),
+        (SELECT json_agg(json_build_array(
+                a.attname, coalesce(a.attnum = ANY (k.conkey), false),
+                format_type(a.atttypid, a.atttypmod), coalesce(b.typname, t.typname),
+                CASE WHEN b.oid IS NULL THEN a.atttypmod ELSE t.typtypmod END,
+                a.attgenerated <> '' OR a.attidentity = 'a', d.description, a.attoptions,
+                CASE WHEN a.attcollation <> t.typcollation
+                     THEN a.attcollation::regcollation::text END) ORDER BY a.attnum)
+         FROM pg_attribute a
+         JOIN pg_type t ON t.oid = a.atttypid
+         LEFT JOIN pg_type b ON b.oid = t.typbasetype
+         LEFT JOIN pg_description d ON d.classoid = 'pg_class'::regclass
+             AND d.objoid = a.attrelid AND d.objsubid = a.attnum
+         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped))::text,
+        16384::oid <= ANY (i.indclass::oid[])
+    FROM pg_class c
+    LEFT JOIN pg_constraint k ON k.conrelid = c.oid AND k.contype = 'p'
+    LEFT JOIN pg_index i ON i.indexrelid = k.conindid
+    WHERE c.relname = {table} AND c.relkind IN ('r', 'p', 'f', 'v', 'm')
+      AND c.relnamespace = (SELECT n.oid FROM pg_namespace n WHERE n.nspname = {schema})"""
+"""One text about a table, so that what is made of it can be remembered by it; and whether its key has an
+operator class that somebody created. Each call asks it, and most of its time is spent on planning it:
+what is seldom needed has queries of its own."""
+EQUALITY_QUERY: LiteralString = """
+    SELECT a.attname, format('OPERATOR(%%I.%%s)', n.nspname, o.oprname)
+    FROM pg_class c
+    JOIN pg_constraint k ON k.conrelid = c.oid AND k.contype = 'p'
+    JOIN pg_index i ON i.indexrelid = k.conindid
+    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY (k.conkey)
+    JOIN pg_opclass oc ON oc.oid = i.indclass[array_position(k.conkey, a.attnum) - 1]
+    JOIN pg_amop ao ON ao.amopfamily = oc.opcfamily AND ao.amoplefttype = oc.opcintype
+        AND ao.amoprighttype = oc.opcintype AND ao.amopstrategy = 3
+    JOIN pg_operator o ON o.oid = ao.amopopr
+    JOIN pg_namespace n ON n.oid = o.oprnamespace
+    WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = %s) AND c.relname = %s
+      AND n.nspname <> 'pg_catalog'
+    ORDER BY a.attnum"""
 """Strategy 3 of a B-tree is equality."""
+PLAIN_KEY_QUERY: LiteralString = """
+    SELECT pg_get_constraintdef(k.oid)
+    FROM pg_class c
+    JOIN pg_constraint k ON k.conrelid = c.oid AND k.contype = 'p'
+    JOIN pg_index i ON i.indexrelid = k.conindid
+    JOIN pg_class x ON x.oid = k.conindid
+    WHERE c.oid = to_regclass(%s) AND c.relkind = 'r' AND NOT c.relispartition
+      AND NOT k.condeferrable AND NOT i.indisclustered AND NOT i.indisreplident
+      AND x.reltablespace = 0 AND x.reloptions IS NULL
+      AND obj_description(k.oid, 'pg_constraint') IS NULL
+      AND obj_description(x.oid, 'pg_class') IS NULL"""
+_TABLES: Remembered[tuple[StoredTable, str]] = Remembered(
+    16 << 20, lambda found: 2048 * (len(found[0].columns) + 1)
+)
+"""Tables and their kinds, by their names and descriptions."""
 TAKEN_QUERY = sa.text(
     """
     SELECT c.relkind FROM pg_catalog.pg_class c
@@ -80,38 +97,89 @@ TAKEN_QUERY = sa.text(
 """A table has a type of its own name. The type of another table's arrays makes way for it."""
 
 
+def description(session: Session, name: TableName) -> sql.Composed:
+    """A query for one text that tells everything about a table; of no row where there is none.
+
+    It is ASCII alone, to be read alike under any setting of the session.
+    """
+    stored = {"schema": session.schema(name.schema), "table": session.name(name.table)}
+    return sql.SQL(TABLE_QUERY).format(**{key: _ascii(each) for key, each in stored.items()})
+
+
 def find_table(session: Session, name: TableName) -> StoredTable | None:
     """Read a table's description; None if the table or its schema is missing.
 
     Raises:
         RequestError: if a view has the name.
     """
-    rows = session.connection.execute(TABLE_QUERY, _names(session, name)).all()
-    if not rows:
-        return None
-    table = rows[0]
-    if table.kind not in TABLE_KINDS:
-        raise _taken(name, "a view")
-    with_name = [row for row in rows if row.name is not None]
-    clauses = [
-        sa.Column(
-            quoted_name(row.name, quote=True),
-            NamedType(row.type_name, row.collation, row.equality),
-        )
-        for row in with_name
-    ]
-    return StoredTable(
-        name=name,
-        clause=session.clause(name, clauses),
-        columns=tuple(_stored_column(session, row) for row in with_name),
-        key_constraint=table.key_constraint,
-        plain_key=table.plain_key,
-        standalone=table.standalone,
-        mergeable=table.mergeable,
-        comment=table.table_comment,
-        naming=session.capabilities.naming,
-        policies=None if table.policies is None else tuple(table.policies),
+    driver = driver_of(session.connection)
+    with as_sqlalchemy(driver, TABLE_QUERY):
+        row = driver.execute(description(session, name)).fetchone()
+    return None if row is None else described(session, name, *row)
+
+
+def described(
+    session: Session,
+    name: TableName,
+    text: str,
+    own_operators: bool | None,  # noqa: FBT001 (a column of the query)
+) -> StoredTable:
+    """The table that a description tells of.
+
+    Args:
+        session: the transaction.
+        name: the table's.
+        text: the description.
+        own_operators: whether its key may compare by operators that are not PostgreSQL's own.
+
+    Raises:
+        RequestError: if it is a view.
+    """
+    equalities = _equalities(session, name) if own_operators else ()
+    naming = session.capabilities.naming
+    stored, kind = _TABLES.get(
+        (name, text, equalities), lambda: _parse(naming, name, text, dict(equalities))
     )
+    if kind not in TABLE_KINDS:
+        raise _taken(name, "a view")
+    return stored
+
+
+def _equalities(session: Session, name: TableName) -> tuple[tuple[str, str], ...]:
+    """The operators by which columns of a key compare, where those are not PostgreSQL's own."""
+    stored = session.schema(name.schema), session.name(name.table)
+    driver = driver_of(session.connection)
+    with as_sqlalchemy(driver, EQUALITY_QUERY):
+        return tuple(driver.execute(EQUALITY_QUERY, [str(each) for each in stored]).fetchall())
+
+
+def plain_key(session: Session, target: StoredTable) -> str | None:
+    """The definition of a table's key, if its index can be dropped and built anew without a trace."""
+    driver, (table, _) = driver_of(session.connection), names_of(target.clause)
+    with as_sqlalchemy(driver, PLAIN_KEY_QUERY):
+        row = driver.execute(PLAIN_KEY_QUERY, (table.as_string(),)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def _parse(
+    naming: Naming, name: TableName, text: str, equalities: Mapping[str, str]
+) -> tuple[StoredTable, str]:
+    kind, key_constraint, standalone, mergeable, policies, comment, columns = json.loads(text)
+    stored = StoredTable(
+        name=name,
+        columns=tuple(_stored_column(naming, column, equalities) for column in columns or ()),
+        key_constraint=key_constraint,
+        standalone=standalone,
+        mergeable=mergeable,
+        comment=comment,
+        naming=naming,
+        policies=None if policies is None else tuple(policies),
+    )
+    return stored, kind
+
+
+def _ascii(name: str) -> sql.Composed:
+    return sql.SQL("convert_from(decode({}, 'hex'), 'UTF8')::name").format(name.encode().hex())
 
 
 def require_free_name(session: Session, name: TableName) -> None:
@@ -139,15 +207,20 @@ def schema_exists(session: Session, schema: str) -> bool:
     return bool(session.connection.execute(query, {"schema": schema}).scalar())
 
 
-def _stored_column(session: Session, row: sa.Row[tuple[str, ...]]) -> StoredColumn:
-    naming = session.capabilities.naming
+def _stored_column(
+    naming: Naming, described: list[Any], equalities: Mapping[str, str]
+) -> StoredColumn:
+    """A column, as the description lists it."""
+    name, primary_key, type_name, base_type, modifier, generated, comment, *more = described
+    options, collation = more
     column = described_column(
-        naming.full(row.name, row.comment),
-        row.base_type,
-        row.modifier,
-        naming.told_type(row.name, row.comment),
-        primary_key=bool(row.primary_key),
+        naming.full(name, comment),
+        base_type,
+        modifier,
+        naming.told_type(name, comment),
+        primary_key=primary_key,
     )
+    marked = is_mark(options, name)
     return StoredColumn(
-        column, row.name, row.type_name, row.comment, is_mark(row.options, row.name), row.generated
+        column, name, type_name, comment, marked, generated, collation, equalities.get(name)
     )

@@ -11,6 +11,7 @@ What is not in the list is respected on purpose: docs/operations.md says which a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, LiteralString
@@ -131,32 +132,39 @@ BEGIN: LiteralString = "BEGIN ISOLATION LEVEL READ COMMITTED"
 BEGIN_WRITING: LiteralString = f"{BEGIN} READ WRITE NOT DEFERRABLE"
 
 
-def begin(connection: sa.Connection, values: LiteralString = DURABLE) -> tuple[Any, ...]:
+def begin(
+    connection: sa.Connection,
+    values: LiteralString = DURABLE,
+    queries: Sequence[sql.Composable] = (),
+) -> list[tuple[Any, ...]]:
     """Begin a transaction by the contract, and ask for values, all in one round trip.
 
     Args:
         connection: its driver's connection is in autocommit mode, so that the driver begins nothing.
         values: what to ask for, as the columns of a query.
+        queries: further queries, of ASCII alone.
 
     Returns:
-        The values.
+        The first row of each query, the values' before the others; empty where a query has none.
 
     Raises:
         DBAPIError: if the server cannot be reached or refuses a setting.
     """
     driver = driver_of(connection)
     version = driver.info.server_version
+    further = [b"; " + query.as_bytes() for query in queries]
     with as_sqlalchemy(driver, BEGIN), driver.cursor() as cursor:
         try:
-            cursor.execute(_opening(BEGIN_WRITING, version, values))
+            cursor.execute(b"".join([_opening(BEGIN_WRITING, version, values), *further]))
         except psycopg.errors.FeatureNotSupported:
             # A standby, which can be read. It refuses whatever writes.
             driver.rollback()
-            cursor.execute(_opening(BEGIN, version, values))
+            cursor.execute(b"".join([_opening(BEGIN, version, values), *further]))
+        rows = []
         while cursor.nextset():
-            pass
-        row: tuple[Any, ...] = cursor.fetchone() or ()
-        return row
+            if cursor.description is not None:
+                rows.append(cursor.fetchone() or ())
+        return rows[1:]
 
 
 @cache

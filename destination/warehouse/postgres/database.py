@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import os
-import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -33,11 +31,13 @@ from destination.telemetry.metrics import Metric
 from destination.warehouse import tables
 from destination.warehouse.base import Session, Warehouse
 from destination.warehouse.postgres import certificates, holders
+from destination.warehouse.postgres.carrying import Parameter, ParameterDumper
 from destination.warehouse.postgres.contract import URL, UTF8, begin
-from destination.warehouse.postgres.driver import driver_of
+from destination.warehouse.postgres.driver import driver_of, interrupt, let_rows_queue
 from destination.warehouse.postgres.errors import (
     READ_ONLY,
     explain,
+    is_about_value,
     is_connection_lost,
     is_transient,
     sqlstate,
@@ -45,6 +45,7 @@ from destination.warehouse.postgres.errors import (
 from destination.warehouse.postgres.outcome import COMMITTED, IN_PROGRESS, Transaction
 from destination.warehouse.postgres.route import Route
 from destination.warehouse.postgres.session import PostgresSession
+from destination.warehouse.stored import TableName
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +55,6 @@ APPLICATION_NAME = "fivetran_destination"
 POOL_SIZE = 8
 POOL_WAIT_SECONDS = 600
 CONNECT_SECONDS = 10
-INTERRUPT_SECONDS = 3
 CONNECTION_PARAMETERS: dict[str, Any] = {
     "application_name": APPLICATION_NAME,
     "client_encoding": UTF8,
@@ -65,7 +65,6 @@ CONNECTION_PARAMETERS: dict[str, Any] = {
     "tcp_user_timeout": 60_000,
 }
 """A server that vanished without a word is noticed within a minute, as libpq's parameters."""
-SEND_BUFFER_BYTES = 4 << 20
 PATIENCE_SECONDS = 8
 """How long somebody in front of the setup form waits."""
 OLDEST_VERSION = 13
@@ -167,10 +166,14 @@ class PostgresWarehouse(Warehouse):
         return cls(psycopg.conninfo.conninfo_to_dict(uri), retry=retry)
 
     def transact(
-        self, subject: str, work: Callable[[Session], Result], cancellation: Cancellation
+        self,
+        subject: str,
+        work: Callable[[Session], Result],
+        cancellation: Cancellation,
+        table: TableName | None = None,
     ) -> Result:
         return self._retried(
-            subject, lambda: self._attempt(subject, work, cancellation), cancellation
+            subject, lambda: self._attempt(subject, work, cancellation, table), cancellation
         )
 
     def read(
@@ -221,7 +224,8 @@ class PostgresWarehouse(Warehouse):
 
     def _connect(self) -> psycopg.Connection[Any]:
         connection = self._route.connect(self._parameters, autocommit=True, prepare_threshold=None)
-        _let_rows_queue(connection)
+        connection.adapters.register_dumper(Parameter, ParameterDumper)
+        let_rows_queue(connection)
         return connection
 
     def _checked(self, subject: str, work: Callable[[Session], Result]) -> Result:
@@ -285,24 +289,43 @@ class PostgresWarehouse(Warehouse):
             return work(PostgresSession(connection, cancellation))
 
     def _attempt(
-        self, subject: str, work: Callable[[Session], Result], cancellation: Cancellation
+        self,
+        subject: str,
+        work: Callable[[Session], Result],
+        cancellation: Cancellation,
+        table: TableName | None,
+        *,
+        carrying: bool = True,
     ) -> Result:
+        """One transaction; where a value that a statement carries is refused, another that carries none.
+
+        That one tells which value it is.
+        """
         with _connected(self._engine) as connection, _left_if_read_only(connection):
-            with _interruptible(connection, cancellation), holders.noted(connection):
-                transaction = Transaction.begun(connection)
-                session = PostgresSession(connection, cancellation)
-                with progress.logged(subject, session.progress):
-                    result = work(session)
-            cancellation.check()
+            session = PostgresSession(connection, cancellation, carrying=carrying)
             try:
-                with telemetry.phase("commit"):
-                    connection.commit()
+                with _interruptible(connection, cancellation), holders.noted(connection):
+                    transaction = session.begin(table)
+                    with progress.logged(subject, session.progress):
+                        result = work(session)
             except DBAPIError as error:
-                if not is_connection_lost(error) or not self._was_committed(
-                    subject, transaction, session.landed
-                ):
+                if not session.has_carried or not is_about_value(error):
                     raise
-            return result
+            else:
+                self._commit(subject, session, transaction)
+                return result
+        return self._attempt(subject, work, cancellation, table, carrying=False)
+
+    def _commit(self, subject: str, session: Session, transaction: Transaction) -> None:
+        session.cancellation.check()
+        try:
+            with telemetry.phase("commit"):
+                session.connection.commit()
+        except DBAPIError as error:
+            if not is_connection_lost(error) or not self._was_committed(
+                subject, transaction, session.landed
+            ):
+                raise
 
     def _was_committed(
         self, subject: str, transaction: Transaction, landed: Callable[[Session], bool] | None
@@ -345,13 +368,6 @@ def _connected(engine: sa.Engine) -> Iterator[sa.Connection]:
         yield connection
 
 
-def _let_rows_queue(connection: psycopg.Connection[Any]) -> None:
-    """Let a Unix socket hold as much as a TCP connection does, or client and server take turns."""
-    with socket.socket(fileno=os.dup(connection.fileno())) as shared:
-        if shared.family == socket.AF_UNIX:
-            shared.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-
-
 @contextmanager
 def _interruptible(connection: sa.Connection, cancellation: Cancellation) -> Iterator[None]:
     """Have the server stop the statement that runs on a connection if the work is given up.
@@ -360,20 +376,8 @@ def _interruptible(connection: sa.Connection, cancellation: Cancellation) -> Ite
     """
     driver = driver_of(connection)
     try:
-        with cancellation.interrupting(lambda: _interrupt(driver)):
+        with cancellation.interrupting(lambda: interrupt(driver)):
             yield
     finally:
         if cancellation.cancelled:
             connection.invalidate()
-
-
-def _interrupt(driver: psycopg.Connection[Any]) -> None:
-    """Have the server stop a connection's statement; where that does not get through, hang up."""
-    try:
-        driver.cancel_safe(timeout=INTERRUPT_SECONDS)
-    except psycopg.Error:
-        with (
-            suppress(OSError, psycopg.Error),
-            socket.socket(fileno=os.dup(driver.fileno())) as line,
-        ):
-            line.shutdown(socket.SHUT_RDWR)

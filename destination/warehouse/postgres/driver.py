@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, cast
 
 import psycopg
 import sqlalchemy as sa
 from psycopg import sql
 from sqlalchemy.exc import DBAPIError
+
+INTERRUPT_SECONDS = 3
+SEND_BUFFER_BYTES = 4 << 20
 
 
 def driver_of(connection: sa.Connection) -> psycopg.Connection[Any]:
@@ -48,3 +53,22 @@ def names_of(
     parts = [part for part in (table.schema, table.name) if part]
     listed = sql.SQL(", ").join(sql.Identifier(column.name) for column in columns)
     return sql.Identifier(*parts), listed
+
+
+def let_rows_queue(connection: psycopg.Connection[Any]) -> None:
+    """Let a Unix socket hold as much as a TCP connection does, or client and server take turns."""
+    with socket.socket(fileno=os.dup(connection.fileno())) as shared:
+        if shared.family == socket.AF_UNIX:
+            shared.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+
+
+def interrupt(driver: psycopg.Connection[Any]) -> None:
+    """Have the server stop a connection's statement; where that does not get through, hang up."""
+    try:
+        driver.cancel_safe(timeout=INTERRUPT_SECONDS)
+    except psycopg.Error:
+        with (
+            suppress(OSError, psycopg.Error),
+            socket.socket(fileno=os.dup(driver.fileno())) as line,
+        ):
+            line.shutdown(socket.SHUT_RDWR)

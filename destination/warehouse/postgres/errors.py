@@ -236,6 +236,12 @@ def explain(
     return kind(f"{about}: {': '.join(filter(None, (_what(error, state), remedy)))}")
 
 
+def is_about_value(error: DBAPIError) -> bool:
+    """Whether the warehouse refuses a value, wherever that stands."""
+    state = sqlstate(error)
+    return state is not None and state.startswith((*REFUSED_VALUES, *ABOUT_VALUES))
+
+
 def value_refusal(error: DBAPIError) -> str | None:
     """Why the warehouse refuses a value, by its type or domain; None if it is about something else."""
     state = sqlstate(error)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, LiteralString
 
 import sqlalchemy as sa
+from psycopg import sql
 
 from destination.warehouse.base import Session
 from destination.warehouse.ddl import NamedType
@@ -38,10 +39,12 @@ class Transaction:
     era: str
 
     @classmethod
-    def begun(cls, connection: sa.Connection) -> Transaction:
-        """Begin a transaction that writes."""
-        number, era, _ = begin(connection, f"{NUMBER}, {ERA}, {DURABLE}")
-        return cls(number, era)
+    def begun(
+        cls, connection: sa.Connection, queries: Sequence[sql.Composable] = ()
+    ) -> tuple[Transaction, list[tuple[Any, ...]]]:
+        """Begin a transaction that writes; with it the first row of each further query."""
+        (number, era, _), *rows = begin(connection, f"{NUMBER}, {ERA}, {DURABLE}", queries)
+        return cls(number, era), rows
 
     def outcome(self, session: Session, landed: Callable[[Session], bool] | None) -> str:
         """What became of it, asked in a later session.

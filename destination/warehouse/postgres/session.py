@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from itertools import count
 from typing import Any
 
@@ -25,16 +24,16 @@ from sqlalchemy.schema import (
 from destination import telemetry
 from destination.cancellation import Cancellation
 from destination.schema import TEXT_TYPES, Column, Table
-from destination.warehouse.base import Capabilities, Result, Session
+from destination.warehouse.base import Capabilities, Parameters, Result, Session, required
 from destination.warehouse.ddl import AlterTable, Conversion, NamedType
 from destination.warehouse.naming import STAGING_PREFIX, Naming
-from destination.warehouse.postgres import catalog, conversions, holders, types
+from destination.warehouse.postgres import carrying, catalog, conversions, holders, locking, types
 from destination.warehouse.postgres.contract import LOCK_TIMEOUT
 from destination.warehouse.postgres.copying import Copying
 from destination.warehouse.postgres.driver import as_sqlalchemy, driver_of, names_of
 from destination.warehouse.postgres.errors import LOCK_NOT_AVAILABLE, sqlstate, value_refusal
 from destination.warehouse.postgres.marks import Mark
-from destination.warehouse.postgres.outcome import short_number
+from destination.warehouse.postgres.outcome import Transaction, short_number
 from destination.warehouse.postgres.upsert import Upsert
 from destination.warehouse.stored import StoredColumn, StoredTable, TableName
 
@@ -81,11 +80,40 @@ class PostgresSession(Session):
     capabilities = CAPABILITIES
     flags_type = NamedType("bit varying")
 
-    def __init__(self, connection: sa.Connection, cancellation: Cancellation) -> None:
+    def __init__(
+        self, connection: sa.Connection, cancellation: Cancellation, *, carrying: bool = True
+    ) -> None:
         super().__init__(connection, cancellation)
+        self.carrying = carrying
+        self.has_carried = False
+        self._opened: dict[TableName, StoredTable | None] = {}
+        self._number: str | None = None
         self._staging_numbers = count(1)
         self._claimed: set[str] = set()
         self._barred: sql.Identifier | None = None
+
+    def begin(self, table: TableName | None = None) -> Transaction:
+        """Begin a transaction that writes.
+
+        Args:
+            table: is locked and read from the catalog with it, in one round trip, if it is free.
+        """
+        queries = (
+            ()
+            if table is None
+            else (locking.attempt(locking.of_table(self, table)), catalog.description(self, table))
+        )
+        transaction, rows = Transaction.begun(self.connection, queries)
+        self.connection.begin()
+        self._number = transaction.number
+        if table is not None and rows[0] == (True,):
+            self._opened[table] = catalog.described(self, table, *rows[1]) if rows[1] else None
+        return transaction
+
+    def lock_table(self, name: TableName) -> StoredTable:
+        if name in self._opened:
+            return required(name, self._opened.pop(name))
+        return super().lock_table(name)
 
     def execute(self, statement: sa.Executable) -> int:
         match statement:
@@ -100,7 +128,7 @@ class PostgresSession(Session):
         stored = self.schema(schema)
         if catalog.schema_exists(self, stored):
             return
-        self._lock(f"schema {schema}", f'schema "{schema}"')
+        self._lock(locking.of_schema(schema), f'schema "{schema}"')
         if catalog.schema_exists(self, stored):
             return
         self.execute(CreateSchema(stored))
@@ -117,7 +145,7 @@ class PostgresSession(Session):
             self.execute(SetColumnComment(target))
 
     def lock(self, name: TableName) -> None:
-        self._lock(f"table {self.schema(name.schema)}\0{self.name(name.table)}", str(name))
+        self._lock(locking.of_table(self, name), str(name))
 
     def _claim(self, table: sa.Table) -> None:
         """Lock a table against everybody, once, and let readers through until that succeeds.
@@ -155,19 +183,18 @@ class PostgresSession(Session):
             self.cancellation.sleep(PAUSE_SECONDS)
         attempt()
 
-    def _lock(self, what: str, subject: str) -> None:
+    def _lock(self, number: int, subject: str) -> None:
         """Wait for other sessions of this project as long as it takes, and tell who they are.
 
         Whoever waits for longer than `LOOK` loses its place among those that wait.
         """
-        number = int.from_bytes(hashlib.sha256(what.encode()).digest()[:8], signed=True)
         if self.scalar(sa.select(sa.func.pg_try_advisory_xact_lock(number))):
             return
         waits = [sa.func.set_config("lock_timeout", limit, True) for limit in (LOOK, LOCK_TIMEOUT)]
-        locking = sa.select(waits[0], sa.func.pg_advisory_xact_lock(number), waits[1])
+        waiting = sa.select(waits[0], sa.func.pg_advisory_xact_lock(number), waits[1])
         begun = time.monotonic()
         with telemetry.waiting("lock"):
-            while not self._unless(NOT_IN_TIME, lambda: self.connection.execute(locking).all()):
+            while not self._unless(NOT_IN_TIME, lambda: self.connection.execute(waiting).all()):
                 self.cancellation.check()
                 holder = holders.of_number(self.connection, number)
                 waited = time.monotonic() - begun
@@ -207,8 +234,9 @@ class PostgresSession(Session):
         return sa.func.min_scale(number)
 
     def has_written(self, table: sa.Table) -> Callable[[Session], bool]:
-        number = self.scalar(sa.select(sa.cast(sa.func.pg_current_xact_id(), sa.Text)))
-        rows = sa.exists().select_from(table).where(sa.column("xmin") == short_number(number))
+        if self._number is None:
+            self._number = self.scalar(sa.select(sa.cast(sa.func.pg_current_xact_id(), sa.Text)))
+        rows = sa.exists().select_from(table).where(sa.column("xmin") == short_number(self._number))
         return lambda later: bool(later.scalar(sa.select(rows)))
 
     def create_staging(self, columns: Sequence[sa.Column[Any]]) -> sa.Table:
@@ -225,6 +253,24 @@ class PostgresSession(Session):
 
     def fitting(self, kinds: Sequence[NamedType], count: int) -> list[range]:
         return types.fitting([kind.name for kind in kinds], count)
+
+    def carried_type(self, column: Column, stored: StoredColumn) -> str | None:
+        return carrying.carried_type(column, stored)
+
+    def carried(self, types: Mapping[str, str], ordinal: str) -> sa.FromClause:
+        return carrying.carried(types, ordinal)
+
+    def parameters(self, rows: pa.RecordBatch, types: Sequence[str]) -> Parameters:
+        return carrying.parameters(rows, types)
+
+    def execute_carrying(
+        self, parameters: Parameters, key: Hashable, statement: Callable[[], sa.Executable]
+    ) -> int:
+        self.cancellation.check()
+        self.has_carried = True
+        self.progress.phase = "merging rows"
+        with telemetry.phase("merge"):
+            return carrying.execute(self.connection, parameters, key, statement)
 
     def analyze(self, table: sa.Table, columns: Sequence[sa.Column[Any]]) -> None:
         if columns:
@@ -287,14 +333,18 @@ class PostgresSession(Session):
     def key_built_last(
         self, target: StoredTable, work: Callable[[], Result | None]
     ) -> Result | None:
-        if not (target.standalone and target.plain_key):
+        plain = catalog.plain_key(self, target) if target.standalone else None
+        if plain is None:
             return work()
-        filled = self._unless(IN_THE_WAY, lambda: self._without_key(target, work))
+        filled = self._unless(IN_THE_WAY, lambda: self._without_key(target, plain, work))
         return work() if filled is None else filled
 
-    def _without_key(self, target: StoredTable, work: Callable[[], Result | None]) -> Result | None:
+    def _without_key(
+        self, target: StoredTable, plain: str, work: Callable[[], Result | None]
+    ) -> Result | None:
         """Drop the key, fill the table, build the key; nobody can read the table meanwhile."""
-        table, key = self._key(target)
+        table, _ = names_of(target.clause)
+        key = sql.Identifier(str(target.key_constraint))
         self._execute_raw(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE NOWAIT").format(table))
         self._execute_raw(sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(table, key))
         self._barred = table
@@ -306,7 +356,7 @@ class PostgresSession(Session):
             self.progress.phase = "building the index of the key"
             add = sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} {}")
             with telemetry.phase("index"):
-                self._execute_raw(add.format(table, key, sql.SQL(str(target.plain_key))))
+                self._execute_raw(add.format(table, key, sql.SQL(plain)))
         return result
 
     def _give_way(self) -> None:
@@ -317,10 +367,6 @@ class PostgresSession(Session):
         """
         if self._barred and holders.others_wait(self.connection, self._barred.as_string()):
             raise _GivingWayError
-
-    def _key(self, target: StoredTable) -> tuple[sql.Identifier, sql.Identifier]:
-        table, _ = names_of(target.clause)
-        return table, sql.Identifier(str(target.key_constraint))
 
     def _unless(self, states: Collection[str], work: Callable[[], Result | None]) -> Result | None:
         """Do work, or nothing at all if it fails with one of these SQLSTATEs or answers None."""

@@ -1,0 +1,188 @@
+"""Statements about the rows of batch files, wherever those are: staged, or carried by the statement.
+
+Each is made by a pure function, so that what it makes may be remembered by what it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import sqlalchemy as sa
+
+from destination.schema import ACTIVE, END, START, Table
+from destination.warehouse.base import Session
+from destination.warehouse.naming import Alias
+from destination.warehouse.staging import Values, same_key, stored_columns
+from destination.warehouse.stored import StoredColumn, StoredTable
+from destination.warehouse.tables import closed
+
+Build = Callable[..., sa.Executable]
+"""Makes a statement of a session, of rows, and of what else it is about."""
+
+OPEN_END = datetime(9999, 12, 31, 23, 59, 59, 999000, UTC)
+"""The end of an active version."""
+OPEN: Values = {END: sa.literal(OPEN_END, sa.DateTime(timezone=True)), ACTIVE: sa.true()}
+"""What holds of a version that does not say how long it holds: no earlier one tells."""
+FOLLOWING = "following"
+
+
+class Rows(Protocol):
+    """The rows of batch files, as expressions; see `Staged`."""
+
+    @property
+    def clause(self) -> sa.FromClause: ...
+    @property
+    def columns(self) -> tuple[StoredColumn, ...]: ...
+    @property
+    def values(self) -> Values: ...
+    @property
+    def modified(self) -> dict[str, sa.ColumnElement[bool]]: ...
+    @property
+    def ordinal(self) -> sa.ColumnElement[Any]: ...
+
+
+def inserting(_session: Session, rows: Rows, target: StoredTable) -> sa.Executable:
+    """Insert rows."""
+    names = [column.name for column in rows.columns]
+    return sa.insert(target.clause).from_select(names, sa.select(*rows.values.values()))
+
+
+def last_rows(session: Session, rows: Rows, key: Sequence[str]) -> sa.Select[Any]:
+    """The last row of each key."""
+    keys = [rows.values[name] for name in key]
+    return session.last_rows(list(rows.values.values()), keys, rows.ordinal)
+
+
+def upserting(
+    session: Session, rows: Rows, target: StoredTable, key: Sequence[str]
+) -> sa.Executable:
+    """Insert rows, or update those of the same key; the last of a key counts."""
+    stored_key = [target.get(name).name for name in key]
+    names = [column.name for column in rows.columns]
+    return session.upsert(target.clause, last_rows(session, rows, key), names, stored_key)
+
+
+def updating(
+    _session: Session, rows: Rows, target: StoredTable, key: Sequence[str]
+) -> sa.Executable:
+    """Apply partial rows, no two of one key."""
+    changed = {
+        target.get(name).name: sa.case((rows.modified[name], value), else_=target[name])
+        for name, value in rows.values.items()
+        if name not in key
+    }
+    return sa.update(target.clause).values(changed).where(*same_key(target, key, rows.values))
+
+
+def deleting(
+    _session: Session, rows: Rows, target: StoredTable, key: Sequence[str]
+) -> sa.Executable:
+    """Delete the rows of these keys."""
+    return sa.delete(target.clause).where(*same_key(target, key, rows.values))
+
+
+def forgetting_later(
+    _session: Session, rows: Rows, target: StoredTable, record: Sequence[str]
+) -> sa.Executable:
+    """Delete the versions that start at their record's earliest start or later."""
+    starts, of_record = earliest(rows, target, record)
+    return sa.delete(target.clause).where(*of_record, target[START] >= starts.c.start)
+
+
+def closing_earlier(
+    _session: Session, rows: Rows, target: StoredTable, record: Sequence[str]
+) -> sa.Executable:
+    """Close the versions that reach their record's earliest start."""
+    starts, of_record = earliest(rows, target, record)
+    reaching = sa.or_(target[ACTIVE], target[END] >= starts.c.start)
+    closing = sa.update(target.clause).where(*of_record, reaching)
+    return closing.values(closed(target, starts.c.start))
+
+
+def earliest(
+    rows: Rows, target: StoredTable, record: Sequence[str]
+) -> tuple[sa.Subquery, list[sa.ColumnElement[bool]]]:
+    """Each record's earliest start, and the condition that a version is of that record."""
+    keys = [rows.values[name].label(f"k{i}") for i, name in enumerate(record)]
+    start = sa.func.min(rows.values[START]).label("start")
+    grouping = [rows.values[name] for name in record]
+    starts = sa.select(*keys, start).group_by(*grouping).subquery(Alias.EARLIEST)
+    values: Values = {name: starts.c[f"k{i}"] for i, name in enumerate(record)}
+    return starts, same_key(target, record, values)
+
+
+def closing_overtaken(
+    _session: Session, rows: Rows | None, target: StoredTable, record: Sequence[str]
+) -> sa.Executable:
+    """Close the versions before a record's latest that still reach the next one.
+
+    Args:
+        rows: of the records to look at; None for all records.
+        target: the table.
+        record: the full names of the record key's columns.
+    """
+    each = target.clause.alias(Alias.FOLLOWED)
+    keys = [each.c[target.get(name).name] for name in record]
+    start = each.c[target.get(START).name]
+    following = sa.func.lead(start).over(partition_by=keys, order_by=start)
+    versions = sa.select(*keys, start, following.label(FOLLOWING))
+    if rows is not None:
+        same = [key == rows.values[name] for key, name in zip(keys, record, strict=True)]
+        versions = versions.where(
+            sa.exists(sa.select(sa.literal(1)).select_from(rows.clause).where(*same))
+        )
+    found = versions.subquery(Alias.OVERTAKEN)
+    after = found.c[FOLLOWING]
+    itself = [target[name] == found.c[target.get(name).name] for name in (*record, START)]
+    reaching = sa.or_(target[ACTIVE], target[END] >= after)
+    closing = sa.update(target.clause).values(closed(target, after))
+    return closing.where(*itself, after.is_not(None), reaching)
+
+
+def completing(
+    session: Session,
+    rows: Rows,
+    target: StoredTable,
+    table: Table,
+    key: Sequence[str],
+    record: Sequence[str],
+) -> sa.Executable:
+    """Merge partial versions, no two of one record, completed from those that precede them."""
+    columns = stored_columns(target, table.columns)
+    base = preceding(target, record, rows.values)
+
+    def value(column: StoredColumn) -> sa.ColumnElement[Any]:
+        name = column.column.name
+        unmodified = OPEN.get(name, base.c[column.name])
+        if name not in rows.values:
+            return unmodified
+        return sa.case((rows.modified[name], rows.values[name]), else_=unmodified)
+
+    complete = sa.select(*map(value, columns)).select_from(rows.clause.join(base, sa.true()))
+    names, stored_key = [c.name for c in columns], [target.get(name).name for name in key]
+    return session.upsert(target.clause, complete, names, stored_key)
+
+
+def preceding(target: StoredTable, record: Sequence[str], values: Values) -> sa.FromClause:
+    """Of each partial version, the one in the table that precedes it in time; found by the key."""
+    versions = target.clause.alias(Alias.PRECEDING)
+    start = versions.c[target.get(START).name]
+    same = [versions.c[target.get(name).name] == values[name] for name in record]
+    earlier = sa.select(versions).where(*same, start < values[START])
+    return earlier.order_by(start.desc()).limit(1).lateral(Alias.BASE)
+
+
+def ending(
+    _session: Session, rows: Rows, target: StoredTable, record: Sequence[str]
+) -> sa.Executable:
+    """Close the active versions of records, no two rows of one record."""
+    return ending_at(rows.values, target, record)
+
+
+def ending_at(ends: Values, target: StoredTable, record: Sequence[str]) -> sa.Executable:
+    """Close the active versions of records at their ends."""
+    closing = {target.get(ACTIVE).name: sa.false(), target.get(END).name: ends[END]}
+    same = same_key(target, record, ends)
+    return sa.update(target.clause).where(*same, target[ACTIVE]).values(closing)

@@ -1,0 +1,243 @@
+"""Small batches: their rows travel in the statements, as exactly as through a staging table."""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from psycopg import sql
+
+from destination.sdk import common_pb2 as common
+from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
+from destination.warehouse import carried
+from destination.warehouse.postgres import carrying
+from destination.warehouse.postgres.session import PostgresSession
+from destination_tester.files import BatchFiles, Row
+from destination_tester.model import TableModel
+from destination_tester.notation import UNMODIFIED
+from tests.fix_connector import Client, column
+from tests.fix_postgres import Database
+from tests.migrations import HISTORY, version
+from tests.strategies import DECIMAL_PARAMS, VALUES, batches, tables
+from tests.test_batches_property import apply, by_repr, contents
+
+TABLE = common.Table(
+    name="t",
+    columns=[column("id", common.LONG, key=True), column("text"), column("document", common.JSON)],
+)
+ROWS: list[Row] = [{"id": i, "text": f"text {i}", "document": "{}"} for i in range(5)]
+EVERY_TYPE = common.Table(
+    name="t",
+    columns=[
+        column("id", common.LONG, key=True),
+        *(column(f"c{kind}", kind) for kind in VALUES),
+        *(column(f"d{i}", common.DECIMAL, decimal=each) for i, each in enumerate(DECIMAL_PARAMS)),
+    ],
+)
+
+
+class Watch:
+    """Counts the staging tables that are created, in all sessions."""
+
+    def __init__(self) -> None:
+        self.staged = 0
+
+
+@pytest.fixture
+def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
+    watch, create = Watch(), PostgresSession.create_staging
+
+    def counted(session: PostgresSession, columns: Sequence[object]) -> object:
+        watch.staged += 1
+        return create(session, columns)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(PostgresSession, "create_staging", counted)
+    return watch
+
+
+@pytest.fixture
+def staging(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Has every batch go through staging tables from then on."""
+    return lambda: monkeypatch.setattr(carried, "FILE_BYTES", -1)
+
+
+def test_small_batches_need_no_staging_table(
+    client: Client, database: Database, watch: Watch
+) -> None:
+    assert client.create(TABLE).success
+    for _ in range(2):
+        assert client.write(TABLE, replace=[ROWS]).success
+    changed: Row = {"id": 1, "text": "changed", "document": UNMODIFIED}
+    assert client.write(TABLE, update=[[changed]], delete=[ROWS[3:]]).success
+    assert watch.staged == 0
+    assert database.rows("t", "id", "text") == [(0, "text 0"), (1, "changed"), (2, "text 2")]
+
+
+def test_rows_without_a_key_need_none(client: Client, database: Database, watch: Watch) -> None:
+    table = common.Table(name="t", columns=[column("a", common.INT), column("b")])
+    rows: list[Row] = [{"a": 1, "b": "x"}, {"a": 1, "b": "x"}]
+    assert client.create(table).success
+    assert client.write(table, replace=[rows]).success
+    assert watch.staged == 0
+    assert database.rows("t") == [(1, "x"), (1, "x")]
+
+
+def test_versions_need_none(client: Client, database: Database, watch: Watch) -> None:
+    assert client.create(HISTORY).success
+    starts = [f"2020-01-0{day}T00:00:00Z" for day in range(1, 5)]
+    assert client.write_history(HISTORY, replace=[[version(1, starts[0])]]).success
+    updates = [{**version(1, start), "desc": UNMODIFIED} for start in reversed(starts[1:])]
+    earliest: list[Row] = [{"id": 1, "_fivetran_start": starts[1]}]
+    assert client.write_history(HISTORY, earliest=[earliest], update=[updates]).success
+    ends: list[Row] = [{"id": 1, "_fivetran_end": "2020-02-01T00:00:00Z"}]
+    assert client.write_history(HISTORY, delete=[ends]).success
+    assert watch.staged == 0
+    assert database.execute('SELECT count(*), count(DISTINCT "desc") FROM {schema}.t') == [(4, 1)]
+
+
+@pytest.mark.parametrize("kind", ["replace", "update"])
+def test_larger_batches_are_staged(client: Client, watch: Watch, kind: str) -> None:
+    rows: list[Row] = [{**ROWS[0], "id": i, "text": "x" * 1000} for i in range(2000)]
+    assert client.create(TABLE).success
+    assert client.write(TABLE, replace=[ROWS]).success
+    assert client.write(TABLE, **{kind: [rows]}).success
+    assert watch.staged == 1
+
+
+@pytest.mark.parametrize("kind", ["replace", "update"])
+def test_refused_value_is_named_with_its_row_and_column(
+    client: Client, database: Database, watch: Watch, kind: str
+) -> None:
+    assert client.create(TABLE).success
+    assert client.write(TABLE, replace=[ROWS]).success
+    rows: list[Row] = [*ROWS[:2], {**ROWS[2], "document": '{"a": }'}, ROWS[3]]
+    answer = client.write(TABLE, **{kind: [rows]})
+    assert 'row 3, column "document"' in answer.task.message
+    assert "correct the values at the source" in answer.task.message
+    assert watch.staged == 1
+    assert client.write(TABLE, **{kind: [ROWS]}).success
+    assert database.rows("t", "id", "text") == [(i, f"text {i}") for i in range(5)]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["varchar(4)", "varchar(20)", "jsonb", 'text COLLATE "C"', "char(8)", "bytea"],
+)
+def test_columns_of_types_made_by_hand_are_staged(
+    client: Client, database: Database, watch: Watch, kind: str
+) -> None:
+    assert client.create(TABLE).success
+    assert client.write(TABLE, replace=[ROWS]).success
+    using = "'1'" if kind == "jsonb" else "text::bytea" if kind == "bytea" else "left(text, 4)"
+    database.execute(f"ALTER TABLE {{schema}}.t ALTER text TYPE {kind} USING {using}")
+    rows: list[Row] = [{"id": 1, "text": "12", "document": "{}"}]
+    assert client.write(TABLE, replace=[rows]).success
+    assert watch.staged
+    assert len(database.rows("t", "id")) == 5
+
+
+def test_value_longer_than_a_column_made_by_hand_is_refused(
+    client: Client, database: Database
+) -> None:
+    assert client.create(TABLE).success
+    assert client.write(TABLE, replace=[ROWS[:1]]).success
+    database.execute("ALTER TABLE {schema}.t ALTER text TYPE varchar(8)")
+    answer = client.write(TABLE, replace=[[ROWS[1], {**ROWS[2], "text": "123456789"}]])
+    assert 'row 2, column "text"' in answer.task.message
+    assert database.rows("t", "id") == [(0,)]
+
+
+def test_what_another_session_alters_is_seen_at_once(client: Client, database: Database) -> None:
+    """Each call reads the catalog, and what it remembers is of the same content."""
+    assert client.create(TABLE).success
+    for statement, found in [
+        ("SELECT 1", "text 0"),
+        ("ALTER TABLE {schema}.t ALTER text TYPE varchar(6)", "text 0"),
+        ("ALTER TABLE {schema}.t ALTER text TYPE text", "text 0"),
+        (
+            "ALTER TABLE {schema}.t RENAME text TO old; ALTER TABLE {schema}.t ADD text text",
+            "text 0",
+        ),
+        ("ALTER TABLE {schema}.t DROP old", "text 0"),
+        ("ALTER TABLE {schema}.t ADD first int DEFAULT 7, ADD CHECK (id < 9)", "text 0"),
+        ("ALTER TABLE {schema}.t DROP first", "text 0"),
+    ]:
+        database.execute(statement)
+        for _ in range(2):
+            assert client.write(TABLE, replace=[ROWS]).success
+        assert database.execute("SELECT text FROM {schema}.t WHERE id = 0") == [(found,)]
+    database.execute("ALTER TABLE {schema}.t DROP text")
+    assert '"text"' in client.write(TABLE, replace=[ROWS]).task.message
+    database.execute("DROP TABLE {schema}.t")
+    assert "does not exist" in client.write(TABLE, replace=[ROWS]).task.message
+
+
+def test_key_that_another_session_alters_is_seen_at_once(
+    client: Client, database: Database
+) -> None:
+    assert client.create(TABLE).success
+    assert client.write(TABLE, replace=[ROWS]).success
+    [(key,)] = database.execute(
+        "SELECT conname FROM pg_constraint WHERE conrelid = '{schema}.t'::regclass AND contype = 'p'"
+    )
+    database.execute("ALTER TABLE {schema}.t DROP CONSTRAINT {key}", key=str(key))
+    assert "primary key" in client.write(TABLE, replace=[ROWS]).task.message
+    database.execute("ALTER TABLE {schema}.t ADD PRIMARY KEY (id)")
+    assert client.write(TABLE, replace=[ROWS]).success
+    assert len(database.rows("t")) == 5
+
+
+def test_what_is_remembered_is_bounded(
+    client: Client, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remembered = carrying.Remembered[carrying._Text](20_000, lambda text: text.size)  # noqa: SLF001
+    monkeypatch.setattr(carrying, "_TEXTS", remembered)
+    for number in range(30):
+        table = common.Table(name=f"t{number}", columns=TABLE.columns)
+        assert client.create(table).success
+        for _ in range(2):
+            assert client.write(table, replace=[ROWS], delete=[ROWS[:1]]).success
+        assert remembered.size <= 20_000
+        assert len(database.rows(table.name)) == 4
+    assert remembered.size > 10_000
+
+
+@pytest.fixture(params=["carried", "staged"])
+def way(request: pytest.FixtureRequest, staging: Callable[[], None]) -> str:
+    if request.param == "staged":
+        staging()
+    return str(request.param)
+
+
+@pytest.mark.usefixtures("way")
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_either_way_matches_the_model(
+    stub: DestinationConnectorStub, session_connection: psycopg.Connection, data: st.DataObject
+) -> None:
+    schema, directory = f"property_{uuid4().hex[:12]}", Path(tempfile.mkdtemp())
+    client = Client(stub, schema, BatchFiles(directory))
+    table = data.draw(tables())
+    model = TableModel.of(table)
+    try:
+        assert client.create(table).success
+        for batch in data.draw(st.lists(batches(table), min_size=1, max_size=3)):
+            answer = client.write(
+                table, replace=batch.replace, update=batch.update, delete=batch.delete
+            )
+            assert answer.success, answer
+            apply(model, batch)
+            found = contents(session_connection, schema, table)
+            assert by_repr(found) == by_repr([tuple(row.values()) for row in model.rows])
+    finally:
+        shutil.rmtree(directory)
+        session_connection.execute(
+            sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema))
+        )
