@@ -115,6 +115,7 @@ class Sync:
                 raise InputError(gone(name))
 
     def _request(self) -> sdk.UpdateRequest:
+        self._output.phase("reading the schema")
         schema = self._source.schema(self._configuration)
         if len(UnknownFieldSet(schema)) or schema.WhichOneof("response") is None:
             raise newer("SchemaResponse", schema)
@@ -136,6 +137,7 @@ class Sync:
         Returns:
             What ended it, if that was a task or an error of the source.
         """
+        self._output.phase("loading")
         self._call = call = self._source.update(request)
         self._sender.on_failure = call.cancel
         try:
@@ -155,13 +157,16 @@ class Sync:
 
     def _end_resync(self, began: int) -> None:
         """Mark as deleted what a resync did not send again. [D]"""
-        if self._loader.history:
+        resynced = self._resynced()
+        kept = {each.full_name for each in self._catalog if each.history} & resynced
+        if self._state.mode == "history":
+            kept = resynced
+        if kept:
             self._output.warning(
                 "rows that the source no longer has stay active: history mode has no truncation"
             )
-        else:
-            for name in sorted(self._resynced()):
-                self._sender.submit(partial(self._truncate, name, began))
+        for name in sorted(resynced - kept):
+            self._sender.submit(partial(self._truncate, name, began))
         self._sender.submit(self._loader.end_resync)
 
     def _truncate(self, name: str, before: int) -> None:
