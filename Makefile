@@ -10,7 +10,7 @@ COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11
 PORT ?= 50052
 ARGS ?=
 
-.PHONY: help setup demo serve test test-fast test-versions bench soak sdk sync-demo sync-soak lint format lock binary smoke protos clean
+.PHONY: help setup demo serve test test-fast test-versions bench soak sdk sync-demo platform sync-soak lint format lock binary smoke protos clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -45,6 +45,10 @@ sdk: setup ## build/sdk: an environment with Fivetran's Connector SDK, for sourc
 sync-demo: sdk ## a Connector SDK source into an embedded PostgreSQL, twice; tables and state are shown
 	$(BIN)/python -m local_platform.demo build/sdk/bin/python
 
+platform: setup ## a page and a REST API like Fivetran's at 127.0.0.1:8080, with a PostgreSQL in .platform/
+	-@$(BIN)/python -m tests.sync.sdk
+	$(BIN)/python -m local_platform serve .platform $(if $(wildcard build/sdk/bin/python),--python build/sdk/bin/python) $(ARGS)
+
 sync-soak: sdk ## syncs killed at 50 moments, and 1,000,000 records in flat memory
 	SYNC_KILLS=50 SYNC_RECORDS=1000000 $(BIN)/python -m pytest --override-ini faulthandler_timeout=1800 \
 		tests/sync/test_killed.py tests/sync/test_memory.py
@@ -60,7 +64,7 @@ format: setup ## let ruff format and mend what it can
 
 lock: setup ## resolve pyproject.toml's dependencies into requirements.lock, and from it requirements.txt
 	$(BIN)/python -m pip install --quiet uv==0.13.8
-	$(COMPILE) --extra embedded --extra dev --upgrade -o requirements.lock
+	$(COMPILE) --extra embedded --extra platform --extra dev --upgrade -o requirements.lock
 	$(COMPILE) --constraints requirements.lock -o requirements.txt
 
 binary: ## dist/main, as Fivetran's pipeline makes it: build.sh, then PyInstaller

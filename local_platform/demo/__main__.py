@@ -17,7 +17,7 @@ from destination_tester.demo import server
 from local_platform.__main__ import main as run
 from local_platform.sync.state import STATE
 
-SOURCE = Path(__file__).parent / "source"
+SOURCE = Path(__file__).parent / "sources" / "changing_shop"
 SCHEMA = "shop"
 TABLES = ("products", "visits")
 

@@ -7,15 +7,14 @@ test or task did; 130, interrupted.
 from __future__ import annotations
 
 import argparse
-import sys
-from contextlib import AbstractContextManager, ExitStack
-from functools import partial
+from contextlib import ExitStack
 from pathlib import Path
 
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
 from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
 from destination_tester.client import open_channel
+from local_platform.sync import reaching
 from local_platform.sync.configure import configuration, read
 from local_platform.sync.destination import Destination
 from local_platform.sync.errors import (
@@ -32,14 +31,12 @@ from local_platform.sync.loader import Loader
 from local_platform.sync.names import NAMINGS, SCHEMA_NAME
 from local_platform.sync.output import JsonOutput, Output, RichOutput
 from local_platform.sync.pipeline import Sync
-from local_platform.sync.process import command, sdk_command
+from local_platform.sync.request import Request, from_stdin
 from local_platform.sync.selection import Selection
-from local_platform.sync.source import SourceClient, reached, started
 from local_platform.sync.state import load, locked, now
 
 DESCRIPTION = "Syncs a source connector into a destination, as Fivetran's platform does."
 FILES = SOURCE, DESTINATION = "source.json", "destination.json"
-Reached = AbstractContextManager[tuple[SourceClient, common.ConfigurationFormResponse]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,17 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "directory", type=Path, help="where source.json, destination.json and state.json are"
     )
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--source", metavar="HOST:PORT", help="a source that listens already")
-    source.add_argument(
-        "--source-command", metavar="'CMD {port}'", help="start the source by this command"
-    )
-    source.add_argument(
-        "--sdk-project", type=Path, metavar="PATH", help="serve a Connector SDK project"
-    )
-    parser.add_argument(
-        "--python", default=sys.executable, metavar="EXE", help="the Python of --sdk-project"
-    )
+    reaching.add_arguments(parser)
     parser.add_argument("--host", default="localhost", help="the destination's host (%(default)s)")
     parser.add_argument("--port", type=int, default=50052, help="its port (%(default)s)")
     parser.add_argument("--schema", required=True, metavar="NAME", help="the schema to load into")
@@ -97,6 +84,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--flush-seconds", type=float, default=30, metavar="N",
         help="how often everything is sent, at a checkpoint (%(default)s)",
     )  # fmt: skip
+    parser.add_argument(
+        "--stdin",
+        action="store_true",
+        help="read both configurations from STDIN instead of files, and end when it closes",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON lines for machines")
 
 
@@ -135,15 +127,20 @@ def _sync(options: argparse.Namespace, output: Output, resources: ExitStack) -> 
     directory: Path = options.directory
     resources.enter_context(locked(directory))
     state = load(directory, options.schema, options.mode, options.naming, resync=options.resync)
-    for name in FILES:
-        if (directory / name).exists():
-            output.secrets.add(read(directory / name).values())
-    source, form = resources.enter_context(_source(options, output))
+    request = from_stdin() if options.stdin else _from_files(directory)
+    output.secrets.add([*request.source.values(), *request.destination.values()])
+    output.phase("starting the source")
+    source, form = resources.enter_context(reaching.reach(options, output.log))
+    output.phase("testing")
     channel = resources.enter_context(open_channel(options.host, options.port))
     destination = Destination(DestinationConnectorStub(channel), {}, output.warning)
-    source_configuration = configuration(directory / SOURCE, form)
     destination_form = destination.form()
-    destination.configuration = configuration(directory / DESTINATION, destination_form)
+    if options.stdin:
+        source_configuration = request.source
+        destination.configuration = request.destination
+    else:
+        source_configuration = configuration(directory / SOURCE, form)
+        destination.configuration = configuration(directory / DESTINATION, destination_form)
     output.secrets.add([*source_configuration.values(), *destination.configuration.values()])
     for test in form.tests:
         failure = source.test(test.name, source_configuration)
@@ -158,10 +155,16 @@ def _sync(options: argparse.Namespace, output: Output, resources: ExitStack) -> 
         destination, directory, prepare(directory.resolve()), state, output,
         _batch_format(options, destination), hard=options.hard_delete,
     )  # fmt: skip
-    selection = Selection(options.only, options.exclude, options.block_new)
+    selection = Selection(options.only, options.exclude, options.block_new, passing=request.exclude)
     buffer_bytes = int(options.buffer_mib * MIB)
     settings = Settings(options.schema, selection, buffer_bytes, options.flush_seconds)
     return Sync(source, source_configuration, loader, settings, output).run()
+
+
+def _from_files(directory: Path) -> Request:
+    """What the configurations' files hold that are there."""
+    found = (read(path) if (path := directory / name).exists() else {} for name in FILES)
+    return Request(*found)
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -190,16 +193,3 @@ def _tell(
 def _batch_format(options: argparse.Namespace, destination: Destination) -> sdk.BatchFileFormat:
     wanted = destination.batch_file_format()
     return {"CSV": sdk.CSV, "PARQUET": sdk.PARQUET}.get(options.batch_file_type, wanted)
-
-
-def _source(options: argparse.Namespace, output: Output) -> Reached:
-    if options.source:
-        host, _, port = options.source.rpartition(":")
-        if not host or not port.isdigit():
-            raise InputError(f"--source {options.source}: it must be HOST:PORT")
-        return reached(host, int(port))
-    if options.source_command:
-        if "{port}" not in options.source_command:
-            raise InputError("--source-command: it must hold {port}")
-        return started(partial(command, options.source_command), output.log)
-    return started(partial(sdk_command, options.sdk_project, options.python), output.log)

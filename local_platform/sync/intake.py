@@ -30,6 +30,8 @@ from local_platform.sync.state import START_STATE, now
 MIB = 1 << 20
 SEAL_BYTES = 2 * MIB
 """What arrived is sealed into chunks when it is this much, so that memory is measured in small steps."""
+TELL_SECONDS = 0.5
+"""How often what has arrived is told."""
 MAX_RECORDS = 100
 """The most records in a batch. [D]"""
 OPERATIONS: dict[int, str] = {
@@ -81,6 +83,8 @@ class Intake:
     counts: Counter[str] = field(default_factory=Counter)
     received: Counter[str] = field(default_factory=Counter)
     since_checkpoint: int = 0
+    _bytes: int = 0
+    _told: float = field(default_factory=time.monotonic)
     _checkpoint: str | None = None
     _unsealed: int = 0
     _flushed: float = field(default_factory=time.monotonic)
@@ -124,7 +128,7 @@ class Intake:
         for table in self.catalog:
             if table.selected and table.is_declared:
                 self.sender.submit(partial(self.loader.create_declared, table))
-        self.output.received(self.received)
+        self._tell()
         if self._checkpoint is not None:
             self.sender.submit(partial(self.loader.save, self._checkpoint, self.clock))
         self._flushed = time.monotonic()
@@ -167,14 +171,22 @@ class Intake:
 
     def _arrived(self, size: int) -> None:
         self._unsealed += size
+        self._bytes += size
+        if time.monotonic() - self._told >= TELL_SECONDS:
+            self._tell()
         if self._unsealed < SEAL_BYTES:
             return
         for table in self.catalog:
             self._seal(table)
         self._unsealed = 0
-        self.output.received(self.received)
         while sum(each.window.bytes for each in self.catalog) > self.settings.half:
             self._send(max(self.catalog, key=lambda each: each.window.bytes))
+
+    def _tell(self) -> None:
+        """Tell what has arrived, whether it is sealed or not."""
+        self._told = time.monotonic()
+        waiting = Counter({each.full_name: len(each.gatherer) for each in self.catalog})
+        self.output.received(self.received + waiting, self._bytes)
 
     def _seal(self, table: Table) -> None:
         if len(table.gatherer):

@@ -181,15 +181,21 @@ class Loader:
         self, table: Table, there: Mapping[str, Type] | None, wanted: Mapping[str, Type]
     ) -> None:
         message = self.message(table, wanted)
-        if there is not None:
+        if there is None:
+            self._create(table, message)
+        else:
             self.destination.alter(table.schema, message)
-            return
+        new = {name: str(kind) for name, kind in wanted.items() if (there or {}).get(name) != kind}
+        self.output.changed(table.full_name, new, created=there is None)
+
+    def _create(self, table: Table, message: common.Table) -> None:
         try:
             self.destination.create(table.schema, message)
         except DestinationError:
             # A call that was carried out, and whose answer was lost, was sent again.
             described = self.destination.describe(table.schema, table.name)
-            if described is None or not {*wanted} <= {c.name for c in described.columns}:
+            wanted = {column.name for column in message.columns}
+            if described is None or not wanted <= {c.name for c in described.columns}:
                 raise
 
     def message(self, table: Table, types: Mapping[str, Type]) -> common.Table:

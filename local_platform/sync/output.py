@@ -101,8 +101,14 @@ class Output(Protocol):
     def warning(self, message: str) -> None:
         """Something that people should know, and that ends nothing."""
 
-    def received(self, tables: Mapping[str, int]) -> None:
-        """So many records of each table have arrived."""
+    def phase(self, name: str) -> None:
+        """A part of the sync begins."""
+
+    def received(self, tables: Mapping[str, int], size: int) -> None:
+        """So many records of each table have arrived, and so many bytes of all."""
+
+    def changed(self, table: str, columns: Mapping[str, str], *, created: bool) -> None:
+        """A table was created, or columns of it were added or widened; types by their names."""
 
     def flush(self, flush: Flush) -> None:
         """A window was sent."""
@@ -162,9 +168,18 @@ class RichOutput:
     def warning(self, message: str) -> None:
         self._print(f"[yellow]warning: {self._safe(message)}[/]")
 
-    def received(self, tables: Mapping[str, int]) -> None:
+    def phase(self, name: str) -> None:
+        """Lines say as much."""
+
+    def received(self, tables: Mapping[str, int], size: int) -> None:
+        del size
         for name, count in tables.items():
             self._progress.setdefault(name, _Progress()).received = count
+
+    def changed(self, table: str, columns: Mapping[str, str], *, created: bool) -> None:
+        verb = "created with" if created else "changed:"
+        names = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+        self._print(f"[dim]{escape(f'{table} {verb} {names}')}[/]")
 
     def flush(self, flush: Flush) -> None:
         progress = self._progress.setdefault(flush.table, _Progress())
@@ -247,8 +262,14 @@ class JsonOutput:
     def warning(self, message: str) -> None:
         self._print(event="warning", message=message)
 
-    def received(self, tables: Mapping[str, int]) -> None:
-        """Lines of flushes say as much."""
+    def phase(self, name: str) -> None:
+        self._print(event="phase", name=name)
+
+    def received(self, tables: Mapping[str, int], size: int) -> None:
+        self._print(event="received", tables=dict(tables), bytes=size)
+
+    def changed(self, table: str, columns: Mapping[str, str], *, created: bool) -> None:
+        self._print(event="changed", table=table, columns=dict(columns), created=created)
 
     def flush(self, flush: Flush) -> None:
         self._print(event="flush", **asdict(flush))

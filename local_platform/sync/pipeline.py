@@ -115,6 +115,7 @@ class Sync:
                 raise InputError(gone(name))
 
     def _request(self) -> sdk.UpdateRequest:
+        self._output.phase("reading the schema")
         schema = self._source.schema(self._configuration)
         if len(UnknownFieldSet(schema)) or schema.WhichOneof("response") is None:
             raise newer("SchemaResponse", schema)
@@ -136,6 +137,7 @@ class Sync:
         Returns:
             What ended it, if that was a task or an error of the source.
         """
+        self._output.phase("loading")
         self._call = call = self._source.update(request)
         self._sender.on_failure = call.cancel
         try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from destination.sdk import common_pb2 as common
 from destination.sdk import connector_sdk_pb2 as sdk
@@ -24,23 +25,29 @@ class Selection:
         only: if there are any, nothing else is synced.
         exclude: what is not synced.
         block_new: whether what the source did not declare is left out.
+        passing: what is not synced either, and need not be there any more.
     """
 
     only: Sequence[str] = ()
     exclude: Sequence[str] = ()
     block_new: bool = False
+    passing: Sequence[str] = ()
 
     @property
     def chooses(self) -> bool:
         """Whether anything was chosen."""
-        return bool(self.only or self.exclude)
+        return bool(self.only or self.exclude or self.passing)
+
+    @cached_property
+    def _left_out(self) -> set[str]:
+        return {*self.exclude, *self.passing}
 
     def table(self, place: Place, *, declared: bool) -> bool:
         """Whether a table is synced."""
         if self.block_new and not declared:
             return False
         tables = _tables(place)
-        if tables & {*self.exclude}:
+        if tables & self._left_out:
             return False
         return not self.only or bool(tables & {*self.only} or self._only_columns(place))
 
@@ -51,7 +58,7 @@ class Selection:
         if self.block_new and not declared:
             return False
         names = _columns(place, name)
-        if names & {*self.exclude}:
+        if names & self._left_out:
             return False
         whole = not self.only or _tables(place) & {*self.only}
         return bool(whole or names & {*self.only})

@@ -119,6 +119,14 @@ def load(directory: Path, schema: str, mode: str, naming: str, *, resync: bool) 
     return found
 
 
+def reached(directory: Path) -> State | None:
+    """What the syncs of a directory have reached; None if nothing yet, or if it cannot be read."""
+    try:
+        return _parse((directory / STATE).read_bytes())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
 def _parse(content: bytes) -> State:
     read = json.loads(content)
     if read["format"] != FORMAT:

@@ -1,0 +1,1 @@
+"""The part of Fivetran's REST API that operates destinations and connections, over real syncs."""

@@ -1,0 +1,65 @@
+"""What is answered to a request that cannot be carried out: a status, Fivetran's code, a message.
+
+ApiError
+├── UnauthorizedError  401  AuthFailed
+├── NotFoundError      404  NotFound_…
+├── InvalidInputError  400  InvalidInput
+├── ConflictError      409  Conflict
+└── TooManyError       429  TooManyRequests
+"""
+
+from __future__ import annotations
+
+
+class ApiError(Exception):
+    """Ends a request. Its text is for people, and never holds a configuration value or a row's."""
+
+    status = 500
+    code = "InternalError"
+
+
+class UnauthorizedError(ApiError):
+    """The key or the secret is wrong."""
+
+    status, code = 401, "AuthFailed"
+
+
+class NotFoundError(ApiError):
+    """There is nothing of an id.
+
+    Args:
+        kind: what was asked for: Connector, Group, Webhook …
+        identity: its id.
+    """
+
+    status = 404
+
+    def __init__(self, kind: str, identity: str) -> None:
+        super().__init__(f"{kind} with id '{identity}' does not exist")
+        self.code = f"NotFound_{kind}"
+
+
+class InvalidInputError(ApiError):
+    """What was sent cannot be used."""
+
+    status, code = 400, "InvalidInput"
+
+
+class ConflictError(ApiError):
+    """What is there stands against it."""
+
+    status, code = 409, "Conflict"
+
+
+class TooManyError(ApiError):
+    """There were more requests than are allowed.
+
+    Args:
+        seconds: after how long to ask again.
+    """
+
+    status, code = 429, "TooManyRequests"
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"too many requests: ask again in {seconds} s")
+        self.seconds = seconds

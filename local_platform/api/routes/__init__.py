@@ -1,0 +1,1 @@
+"""The requests of the REST API, by what they are about."""

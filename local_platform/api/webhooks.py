@@ -1,0 +1,156 @@
+"""Webhooks: made, changed, tried."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import sqlalchemy as sa
+
+from local_platform.api.errors import InvalidInputError, NotFoundError
+from local_platform.api.hooks import EVENTS
+from local_platform.api.store import Group, Store, Webhook, now
+from local_platform.api.vault import Vault
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+Send = Callable[[str, str | None, bytes], bool]
+"""Sends a body to a URL, signed with a secret; answers whether it was taken."""
+
+
+class Webhooks:
+    """All webhooks.
+
+    Args:
+        store: remembers them.
+        vault: keeps their secrets.
+        send: sends a body.
+    """
+
+    def __init__(self, store: Store, vault: Vault, send: Send) -> None:
+        self._store = store
+        self._vault = vault
+        self._send = send
+
+    def get(self, identity: str) -> Webhook:
+        """A webhook.
+
+        Raises:
+            NotFoundError: if there is none.
+        """
+        with self._store.reading() as session:
+            found = session.get(Webhook, identity)
+        if found is None:
+            raise NotFoundError("Webhook", identity)
+        return found
+
+    def create(
+        self,
+        group_id: str | None,
+        url: str,
+        events: Sequence[str],
+        secret: str | None,
+        *,
+        active: bool,
+    ) -> Webhook:
+        """Make a webhook; an active one must answer a first event. [D]
+
+        Raises:
+            NotFoundError: if there is no such group.
+            InvalidInputError: if the URL or an event is none, or it does not answer.
+        """
+        with self._store.reading() as session:
+            if group_id is not None and session.get(Group, group_id) is None:
+                raise NotFoundError("Group", group_id)
+        _check(url, events)
+        if active:
+            self._must_answer(url, secret)
+        made = Webhook(
+            group_id=group_id, url=url, events=list(events), active=active,
+            secret=self._locked(secret),
+        )  # fmt: skip
+        with self._store.writing() as session:
+            session.add(made)
+        return made
+
+    def change(self, identity: str, **changes: Any) -> Webhook:
+        """Change a webhook: its url, events, secret, or whether it is active.
+
+        Raises:
+            NotFoundError: if there is none.
+            InvalidInputError: if the URL or an event is none, or it does not answer.
+        """
+        before = self.get(identity)
+        url = changes.get("url", before.url)
+        _check(url, changes.get("events", before.events))
+        secret = changes["secret"] if "secret" in changes else self._secret(before)
+        if changes.get("active", before.active):
+            self._must_answer(url, secret)
+        with self._store.writing() as session:
+            found = session.get_one(Webhook, identity)
+            for name, value in {**changes, "secret": self._locked(secret)}.items():
+                setattr(found, name, value)
+        return found
+
+    def delete(self, identity: str) -> None:
+        """Forget a webhook, and what was to be sent to it.
+
+        Raises:
+            NotFoundError: if there is none.
+        """
+        self.get(identity)
+        with self._store.writing() as session:
+            session.execute(sa.delete(Webhook).where(Webhook.id == identity))
+
+    def try_out(self, identity: str, event: str) -> bool:
+        """Send an event for a test.
+
+        Returns:
+            Whether it was taken.
+
+        Raises:
+            NotFoundError: if there is no such webhook.
+            InvalidInputError: if there is no such event.
+        """
+        hook = self.get(identity)
+        _check(hook.url, [event])
+        return self._send(hook.url, self._secret(hook), _example(event))
+
+    def _must_answer(self, url: str, secret: str | None) -> None:
+        if not self._send(url, secret, _example("sync_end")):
+            raise InvalidInputError("url: it must answer a test event with a status of success")
+
+    def _locked(self, secret: str | None) -> bytes | None:
+        return self._vault.lock({"secret": secret}) if secret else None
+
+    def _secret(self, hook: Webhook) -> str | None:
+        return self._vault.unlock(hook.secret)["secret"] if hook.secret else None
+
+
+def _check(url: str, events: Sequence[str]) -> None:
+    parts = urlsplit(url)
+    if parts.scheme != "https" and (parts.scheme != "http" or parts.hostname not in LOOPBACK):
+        raise InvalidInputError("url: it must be https, or http on this machine")
+    if not parts.hostname:
+        raise InvalidInputError("url: it names no host")
+    if not events:
+        raise InvalidInputError("events: name one at least")
+    for event in events:
+        if event not in EVENTS:
+            raise InvalidInputError(f"events: '{event}' is none of {', '.join(EVENTS)}")
+
+
+def _example(event: str) -> bytes:
+    return json.dumps(
+        {
+            "event": event,
+            "created": now().isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "connector_type": "_connector_1",
+            "connector_id": "_connector_1",
+            "connector_name": "_connector_1",
+            "sync_id": None,
+            "destination_group_id": "_group_1",
+            "data": {"status": "SUCCESSFUL"},
+        }
+    ).encode()

@@ -1,0 +1,1 @@
+"""The platform's pages: forms, tests, choices, syncs as they run, tables. No build step."""

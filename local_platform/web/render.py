@@ -1,0 +1,80 @@
+"""Templates and what they share: words for numbers and times, headers that keep pages safe."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request
+from fastapi.templating import Jinja2Templates
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.responses import Response
+
+from local_platform.api.store import now
+from local_platform.web import charts
+from local_platform.web.security import POLICY, SIGNED_IN, token
+
+FOLDER = Path(__file__).parent
+MINUTE, HOUR, DAY = 60, 3600, 86400
+MARKS = {
+    "succeeded": "good", "connected": "good", "PASSED": "good",
+    "failed": "bad", "broken": "bad", "FAILED": "bad", "JOB_FAILED": "bad",
+    "running": "busy", "queued": "busy",
+}  # fmt: skip
+"""How a status looks; any other is neutral."""
+
+
+def ago(moment: datetime | None) -> str:
+    """How long ago an instant was."""
+    if moment is None:
+        return "never"
+    seconds = (now() - moment).total_seconds()
+    if seconds < MINUTE:
+        return "just now"
+    if seconds < HOUR:
+        return f"{seconds // MINUTE:.0f} min ago"
+    if seconds < DAY:
+        return f"{seconds // HOUR:.0f} h ago"
+    return f"{seconds // DAY:.0f} days ago"
+
+
+def instant(moment: datetime | None) -> str:
+    """An instant, to the second."""
+    return "" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER / "templates"), autoescape=True, trim_blocks=True,
+        lstrip_blocks=True, undefined=StrictUndefined,
+    )  # fmt: skip
+    environment.filters |= {
+        "ago": ago, "instant": instant, "duration": charts.duration, "number": charts.number,
+        "mark": lambda status: MARKS.get(status, "neutral"),
+    }  # fmt: skip
+    return environment
+
+
+TEMPLATES = Jinja2Templates(env=_environment())
+
+
+def page(request: Request, template: str, status: int = 200, /, **context: Any) -> Response:
+    """A page.
+
+    Args:
+        request: that it answers.
+        template: its name.
+        status: of the answer.
+        context: what the template shows.
+    """
+    context |= {"token": token(request), "signed_in": SIGNED_IN in request.session}
+    response = TEMPLATES.TemplateResponse(request, template, context, status_code=status)
+    response.headers["Content-Security-Policy"] = POLICY
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def part(template: str, /, **context: Any) -> str:
+    """A part of a page."""
+    return TEMPLATES.get_template(template).render(**context)
