@@ -134,7 +134,7 @@ class Schemas:
 
     @property
     def _message(self) -> sdk.SchemaResponse:
-        return ParseDict(self.declared, sdk.SchemaResponse(), ignore_unknown_fields=True)
+        return ParseDict(dict(self.declared), sdk.SchemaResponse(), ignore_unknown_fields=True)
 
     @property
     def _has_schemas(self) -> bool:

@@ -173,7 +173,7 @@ class DestinationData(BaseModel):
     service: str
     region: str
     time_zone_offset: str
-    setup_status: Literal["connected", "incomplete"]
+    setup_status: str = Field(description="connected or incomplete")
     address: str | None
     config: dict[str, str]
     setup_tests: list[SetupTest]
@@ -189,9 +189,9 @@ class Notice(BaseModel):
 class Status(BaseModel):
     """How a connection is."""
 
-    setup_state: Literal["incomplete", "connected", "broken"]
-    sync_state: Literal["scheduled", "syncing", "paused", "rescheduled"]
-    update_state: Literal["on_schedule", "delayed"]
+    setup_state: str = Field(description="incomplete, connected or broken")
+    sync_state: str = Field(description="scheduled, syncing or paused")
+    update_state: str
     is_historical_sync: bool
     tasks: list[Notice]
     warnings: list[Notice]

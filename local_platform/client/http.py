@@ -95,7 +95,7 @@ class Http:
         """All items of a list, page by page."""
         cursor = None
         while True:
-            further = {"cursor": cursor} if cursor else {}
+            further: dict[str, str] = {"cursor": cursor} if cursor else {}
             data = self.send("GET", path, limit=PAGE, **parameters, **further)
             yield from data["items"]
             cursor = data.get("next_cursor")

@@ -57,7 +57,7 @@ TABLES: dict[str, dict[str, int]] = {
     "visits": {},
 }  # fmt: skip
 """The tables and the types of their columns; the first is the key."""
-FIELDS = {
+FIELDS: dict[int, str] = {
     common.LONG: "long", common.INT: "int", common.DECIMAL: "decimal", common.BOOLEAN: "bool",
 }  # fmt: skip
 """The fields of a value of the wire, by type; any other is text."""

@@ -163,8 +163,10 @@ def _sync(options: argparse.Namespace, output: Output, resources: ExitStack) -> 
 
 def _from_files(directory: Path) -> Request:
     """What the configurations' files hold that are there."""
-    found = (read(path) if (path := directory / name).exists() else {} for name in FILES)
-    return Request(*found)
+    source, destination = (
+        read(path) if (path := directory / name).exists() else {} for name in FILES
+    )
+    return Request(source, destination)
 
 
 def _check(options: argparse.Namespace) -> None:

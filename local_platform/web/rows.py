@@ -120,9 +120,8 @@ class Rows:
             backwards = before is not None
             at = before if backwards else after
             if at is not None:
-                place = sa.tuple_(*key)
-                values = sa.tuple_(*_values(key, at))
-                query = query.where(place < values if backwards else place > values)
+                here, there = sa.tuple_(*key), sa.tuple_(*_values(key, at))
+                query = query.where(here < there if backwards else here > there)
             query = query.order_by(*(column.desc() if backwards else column for column in key))
             found = [dict(row) for row in connection.execute(query).mappings()]
             count, exact = self._count(connection, table)

@@ -62,7 +62,7 @@ def page(
         InvalidInputError: if the cursor is none.
     """
     key: Any = sa.inspect(model).primary_key[0]
-    made: Any = model.created_at  # type: ignore[attr-defined]
+    made: Any = model.created_at
     query = sa.select(model).where(*conditions).order_by(made, key).limit(limit + 1)
     with here.store.reading() as session:
         if cursor is not None:
@@ -71,11 +71,11 @@ def page(
                 raise InvalidInputError("cursor: it leads nowhere")
             after = sa.tuple_(made, key) > sa.tuple_(
                 sa.literal(last.created_at, made.type),
-                sa.literal(cursor),  # type: ignore[attr-defined]
+                sa.literal(cursor),
             )
             query = query.where(after)
         rows = list(session.scalars(query))
     following = rows[limit - 1] if len(rows) > limit else None
-    next_cursor = str(sa.inspect(following).identity[0]) if following is not None else None
+    next_cursor = getattr(following, key.key) if following is not None else None
     items = [show(row) for row in rows[:limit]]
     return Answer(data=Items(items=items, next_cursor=next_cursor))
