@@ -11,6 +11,8 @@ from typing import Any
 MAX_SAMPLES = 240
 MAX_WARNINGS = 100
 LAST_LINES = 200
+LOADING = "loading"
+"""The phase in which records arrive."""
 
 Logged = tuple[str, str] | None
 """The level and message of a line for the log."""
@@ -96,6 +98,8 @@ class Progress:
 
     def _phase(self, event: Mapping[str, Any]) -> Logged:
         self._phases.append((event["name"], self._seconds()))
+        if event["name"] == LOADING:
+            self._samples.append((round(self._seconds(), 3), 0, 0))
         return None
 
     def _test(self, event: Mapping[str, Any]) -> Logged:

@@ -10,7 +10,7 @@ from typing import Any
 
 WIDTH, HEIGHT = 520, 120
 RUNS_WIDTH, RUNS_HEIGHT, RUN_GAP = 1000, 120, 2
-MIB = 1 << 20
+KIB, MIB = 1 << 10, 1 << 20
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Line:
         area: those of what is below it.
         top: the scale's end, as text.
         seconds: the time's end, as text.
-        latest: the last rate, as text.
+        peak: the highest rate, as text.
     """
 
     title: str
@@ -31,7 +31,7 @@ class Line:
     area: str
     top: str
     seconds: str
-    latest: str
+    peak: str
     width: int = WIDTH
     height: int = HEIGHT
 
@@ -42,20 +42,33 @@ def rates(samples: Sequence[Sequence[float]]) -> list[Line]:
     Args:
         samples: seconds since the start, and the records and bytes that had arrived by then.
     """
-    whole = [(0.0, 0.0, 0.0), *samples]
+    rows = _rate("Rows a second", samples, 1, 1)
+    small = _highest(samples, 2) < MIB
     return [
-        _rate("Rows a second", whole, 1, 1),
-        _rate("MiB a second", whole, 2, MIB),
+        rows,
+        _rate("KiB a second", samples, 2, KIB) if small else _rate("MiB a second", samples, 2, MIB),
     ]
 
 
-def _rate(title: str, samples: Sequence[Sequence[float]], index: int, unit: float) -> Line:
+def _highest(samples: Sequence[Sequence[float]], index: int) -> float:
+    return max((rate for _, rate in _rates(samples, index, 1)), default=0.0)
+
+
+def _rates(
+    samples: Sequence[Sequence[float]], index: int, unit: float
+) -> list[tuple[float, float]]:
     points = []
     for before, after in pairwise(samples):
         seconds = after[0] - before[0]
         if seconds > 0:
             points.append((after[0], (after[index] - before[index]) / unit / seconds))
-    points = [(0.0, 0.0), *points]
+    return points
+
+
+def _rate(title: str, samples: Sequence[Sequence[float]], index: int, unit: float) -> Line:
+    points = _rates(samples, index, unit)
+    start = samples[0][0] if samples else 0.0
+    points = [(0.0, 0.0), (start, 0.0), *points]
     end = points[-1][0] or 1.0
     top = nice(max(value for _, value in points))
     scaled = [
@@ -63,7 +76,8 @@ def _rate(title: str, samples: Sequence[Sequence[float]], index: int, unit: floa
     ]
     line = " ".join(scaled)
     area = f"0,{HEIGHT} {line} {WIDTH},{HEIGHT}"
-    return Line(title, line, area, number(top), f"{end:.0f} s", number(points[-1][1]))
+    peak = max(value for _, value in points)
+    return Line(title, line, area, number(top), f"{end:.0f} s", number(peak))
 
 
 @dataclass(frozen=True)

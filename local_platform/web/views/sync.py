@@ -80,7 +80,9 @@ async def _events(request: Request, here: Platform, found: Connection) -> AsyncI
         if progress is None:
             yield "event: end\ndata: \n\n"
             return
-        html = render.part("_live.html", **live(progress.report(), list(progress.lines)[-LINES:]))
+        html = render.part(
+            "_live.html", running=True, **live(progress.report(), list(progress.lines)[-LINES:])
+        )
         if html != before:
             lines = "".join(f"data: {line}\n" for line in html.splitlines())
             yield f"event: progress\n{lines}\n"
