@@ -28,6 +28,7 @@ class Table:
         key: its key columns there; `_fivetran_id` if none is declared.
         declared: the types that the source declared, None where it left one open.
         selected: whether it is synced at all.
+        history: whether it is in history mode.
         gatherer: the records that arrived last.
         window: those that arrived before and wait to be sent.
     """
@@ -39,6 +40,7 @@ class Table:
     key: list[str]
     declared: dict[str, Type | None]
     selected: bool
+    history: bool
     is_declared: bool
     gatherer: Gatherer = field(init=False)
     window: Window = field(default_factory=Window)
@@ -76,6 +78,7 @@ class Catalog:
         self._known = {name: {*each.columns} for name, each in state.tables.items()}
         schema_rule, self._table_rule, self._column_rule = rules(naming)
         self._schema = schema
+        self._history = state.mode == "history"
         self._schemas = Names("schemas", schema_rule)
         self._table_names: dict[str, Names] = {}
         self._tables: dict[Place, Table] = {}
@@ -113,6 +116,7 @@ class Catalog:
             key=[names[each.name] for each in columns if each.primary_key] or [ID],
             declared={},
             selected=self._selection.table(place, declared=declared is not None),
+            history=self._history or self._selection.in_history(place),
             is_declared=declared is not None,
         )  # fmt: skip
         self._declare_columns(table, columns)

@@ -64,6 +64,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mode", choices=("soft-delete", "history"), default="soft-delete", help="(%(default)s)"
     )
+    parser.add_argument(
+        "--history", action="append", default=[], metavar="[SCHEMA.]TABLE",
+        help="a table in history mode, whatever --mode says",
+    )  # fmt: skip
     parser.add_argument("--hard-delete", action="store_true", help="delete rows, do not mark them")
     parser.add_argument("--resync", action="store_true", help="start over from the first state")
     parser.add_argument(
@@ -155,7 +159,13 @@ def _sync(options: argparse.Namespace, output: Output, resources: ExitStack) -> 
         destination, directory, prepare(directory.resolve()), state, output,
         _batch_format(options, destination), hard=options.hard_delete,
     )  # fmt: skip
-    selection = Selection(options.only, options.exclude, options.block_new, passing=request.exclude)
+    selection = Selection(
+        options.only,
+        options.exclude,
+        options.block_new,
+        passing=request.exclude,
+        history=[*options.history, *request.history],
+    )
     buffer_bytes = int(options.buffer_mib * MIB)
     settings = Settings(options.schema, selection, buffer_bytes, options.flush_seconds)
     return Sync(source, source_configuration, loader, settings, output).run()

@@ -79,6 +79,16 @@ class Destination:
         request = sdk.MigrateRequest(configuration=self.configuration, details=details)
         self._call("Migrate", f"{schema}.{table}", request)
 
+    def change_mode(self, schema: str, table: str, *, history: bool) -> None:
+        """Bring a table into history mode, or out of it; its rows stay."""
+        kind = sdk.SOFT_DELETE_TO_HISTORY if history else sdk.HISTORY_TO_SOFT_DELETE
+        operation = sdk.TableSyncModeMigrationOperation(type=kind, soft_deleted_column=DELETED)
+        details = sdk.MigrationDetails(
+            schema=schema, table=table, table_sync_mode_migration=operation
+        )
+        request = sdk.MigrateRequest(configuration=self.configuration, details=details)
+        self._call("Migrate", f"{schema}.{table}", request)
+
     def truncate(self, schema: str, table: str, before: int) -> None:
         """Mark as deleted what was synced before an instant, in milliseconds since 1970."""
         request = sdk.TruncateRequest(

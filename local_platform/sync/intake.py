@@ -206,7 +206,7 @@ class Intake:
     def _truncate(self, table: Table) -> None:
         """Mark as deleted what a table was sent so far; what comes after has a later clock."""
         self.counts["Truncates"] += 1
-        if self.loader.history:
+        if table.history:
             self._warn_once(
                 f"truncate {table.full_name}",
                 f"{table.full_name}: a truncation is skipped, since history mode has none",

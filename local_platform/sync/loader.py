@@ -61,11 +61,6 @@ class Loader:
     """The columns that each table is known to have, by `schema.table`."""
     _warned: set[tuple[str, str]] = field(default_factory=set)
 
-    @property
-    def history(self) -> bool:
-        """Whether tables are in history mode."""
-        return self.state.mode == "history"
-
     def send(self, table: Table, window: Window, synced: int) -> None:
         """Load a window.
 
@@ -78,7 +73,7 @@ class Loader:
         types = self.prepare(table, window.types())
         files = BatchFiles(self.files, self.format)
         try:
-            write = self._write_history if self.history else self._write
+            write = self._write_history if table.history else self._write
             counts = write(table, window, types, files, instant(synced))
         finally:
             files.delete()
@@ -150,9 +145,12 @@ class Loader:
             if entry and entry.rows and self.state.resync is None:
                 raise InputError(gone(table.full_name))
             return None
+        if entry and _in_other_mode(table, described) and self.state.resync is None:
+            self.destination.change_mode(table.schema, table.name, history=table.history)
+            described = self.destination.describe(table.schema, table.name) or described
         key = [column.name for column in described.columns if column.primary_key]
         there = sorted(name for name in key if name != START)
-        if there != sorted(table.key) or (START in key) != self.history:
+        if there != sorted(table.key) or (START in key) != table.history:
             if self.state.resync is None:
                 raise InputError(changed_key(table.full_name, key, self._full_key(table)))
             self.destination.drop(table.schema, table.name)
@@ -168,7 +166,7 @@ class Loader:
         }
 
     def _full_key(self, table: Table) -> list[str]:
-        return [*table.key, START] if self.history else table.key
+        return [*table.key, START] if table.history else table.key
 
     def _remember(self, table: Table, wanted: Mapping[str, Type]) -> None:
         """Write down which columns are this sync's before they are there."""
@@ -200,7 +198,7 @@ class Loader:
 
     def message(self, table: Table, types: Mapping[str, Type]) -> common.Table:
         """A table as the destination must have it."""
-        added = [SYNCED, *(HISTORY_COLUMNS if self.history else [DELETED])]
+        added = [SYNCED, *(HISTORY_COLUMNS if table.history else [DELETED])]
         key = self._full_key(table)
         columns = [
             kind.column(name, key=name in key)
@@ -299,6 +297,12 @@ class Loader:
         message = self.message(table, types)
         call(table.schema, message, keys=files.keys, file_params=files.params, **paths)
         return counts
+
+
+def _in_other_mode(table: Table, described: common.Table) -> bool:
+    """Whether a table is as it was filled, but for its mode."""
+    key = {column.name for column in described.columns if column.primary_key}
+    return key - {START} == {*table.key} and (START in key) != table.history
 
 
 def gone(table: str) -> str:

@@ -157,13 +157,16 @@ class Sync:
 
     def _end_resync(self, began: int) -> None:
         """Mark as deleted what a resync did not send again. [D]"""
-        if self._loader.history:
+        resynced = self._resynced()
+        kept = {each.full_name for each in self._catalog if each.history} & resynced
+        if self._state.mode == "history":
+            kept = resynced
+        if kept:
             self._output.warning(
                 "rows that the source no longer has stay active: history mode has no truncation"
             )
-        else:
-            for name in sorted(self._resynced()):
-                self._sender.submit(partial(self._truncate, name, began))
+        for name in sorted(resynced - kept):
+            self._sender.submit(partial(self._truncate, name, began))
         self._sender.submit(self._loader.end_resync)
 
     def _truncate(self, name: str, before: int) -> None:

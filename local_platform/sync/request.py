@@ -22,7 +22,7 @@ class Request:
         source: the source's configuration.
         destination: the destination's.
         exclude: what is not synced, if the source still declares it.
-        history: tables in the other mode than the rest, `[SCHEMA.]TABLE` in the source's names.
+        history: tables in history mode, `[SCHEMA.]TABLE` in the source's names.
     """
 
     source: Configuration = field(default_factory=dict)

@@ -26,12 +26,14 @@ class Selection:
         exclude: what is not synced.
         block_new: whether what the source did not declare is left out.
         passing: what is not synced either, and need not be there any more.
+        history: the tables that are in history mode, whatever the mode of the others.
     """
 
     only: Sequence[str] = ()
     exclude: Sequence[str] = ()
     block_new: bool = False
     passing: Sequence[str] = ()
+    history: Sequence[str] = ()
 
     @property
     def chooses(self) -> bool:
@@ -62,6 +64,10 @@ class Selection:
             return False
         whole = not self.only or _tables(place) & {*self.only}
         return bool(whole or names & {*self.only})
+
+    def in_history(self, place: Place) -> bool:
+        """Whether a table is in history mode, though others need not be."""
+        return bool(_tables(place) & {*self.history})
 
     def takes_new_columns(self, place: Place) -> bool:
         """Whether columns that the source did not declare are synced."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
 from local_platform.api.errors import ApiError, InvalidInputError
 
@@ -20,6 +21,7 @@ EXACT = 100_000
 """Tables with more rows are not counted, but estimated by PostgreSQL."""
 STATEMENT_MS = 5000
 MAX_VERSIONS = 200
+DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 
 
 class WarehouseError(ApiError):
@@ -211,7 +213,7 @@ def _values(key: Sequence[sa.Column[Any]], at: str) -> list[sa.ColumnElement[Any
 
 def _columns(table: sa.Table) -> list[Column]:
     return [
-        Column(column.name, str(column.type).lower(), column.primary_key)
+        Column(column.name, column.type.compile(DIALECT).lower(), column.primary_key)
         for column in table.columns
     ]
 

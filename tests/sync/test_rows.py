@@ -12,10 +12,12 @@ from tests.sync.messages import (
     ITEMS,
     LIVE,
     checkpoint,
+    declaring,
     delete,
     item,
     record,
     sending,
+    table,
     truncate,
     update,
     upsert,
@@ -203,3 +205,27 @@ def test_row_that_is_deleted_and_comes_again_in_one_window_is_closed_in_between(
     )
     assert [row[:2] for row in rows] == [("a", False), ("b", True)]
     assert rows[0][3] < rows[1][2]
+
+
+def test_one_table_is_in_history_mode_and_the_others_are_not(syncs: Syncs) -> None:
+    schema = declaring(
+        table("items", id=(common.LONG, True), name=common.STRING),
+        table("notes", id=(common.LONG, True), name=common.STRING),
+    )
+    for name in ("a", "b"):
+        updates = [upsert(each, {"id": 1, "name": name}) for each in ("items", "notes")]
+        assert (
+            syncs.send([*updates, checkpoint("{}")], "--history", "items", schema=schema).code == 0
+        )
+    assert syncs.rows("items", "name", "_fivetran_active") == [("a", False), ("b", True)]
+    assert syncs.rows("notes", "name", "_fivetran_deleted") == [("b", False)]
+
+
+def test_table_that_was_filled_changes_its_mode_and_keeps_its_rows(syncs: Syncs) -> None:
+    syncs.send([upsert("items", item(1, "a")), checkpoint("{}")], schema=ITEMS)
+    history = ("--history", "items")
+    assert syncs.send([upsert("items", item(1, "b"))], *history, schema=ITEMS).code == 0
+    assert syncs.rows("items", "name", "_fivetran_active") == [("a", False), ("b", True)]
+    assert syncs.send([upsert("items", item(1, "c"))], schema=ITEMS).code == 0
+    assert syncs.rows("items", "name", "_fivetran_deleted") == [("c", False)]
+    assert syncs.key("items") == ["id"]
