@@ -14,6 +14,7 @@ pytest_plugins = [
     "tests.fix_proxy",
     "tests.fix_server",
     "tests.sync.fix_sync",
+    "tests.platform.fix_platform",
     "tests.fix_collector",
     "tests.fix_ssh",
 ]

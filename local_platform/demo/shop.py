@@ -26,7 +26,7 @@ MANY = 1000
 """More orders than these are sent as fast as they go."""
 SIZES = {
     "small": (400, "Small", "A few hundred orders, sent slowly enough to watch."),
-    "medium": (50_000, "Medium", "50,000 orders."),
+    "medium": (5_000, "Medium", "5,000 orders, as fast as they come."),
     "large": (1_000_000, "Large", "A million orders."),
 }
 NAMES = (
