@@ -35,8 +35,11 @@ def retrieve_connector_type(
     kind = here.sources.kind(service)
     data = _data(kind)
     if service != ADDRESS or address is not None:
-        form = here.sources.inspect(service, address).form
-        data.config = MessageToDict(form, preserving_proto_field_name=True)
+        try:
+            form = here.sources.inspect(service, address).form
+            data.config = MessageToDict(form, preserving_proto_field_name=True)
+        except InvalidInputError as error:
+            data.problem = str(error)
     return Answer(data=data)
 
 
