@@ -49,7 +49,7 @@ def create(platform: Platform, hosts: Sequence[str], per_minute: int = MOST_A_MI
     app.add_exception_handler(ApiError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, refused_by_framework)
-    app.add_exception_handler(Exception, _unexpected)
+    app.add_exception_handler(Exception, failed)
     app.add_middleware(Guard, hosts=hosts)
     return app
 
@@ -84,6 +84,7 @@ def refused_by_framework(_: Request, error: Exception) -> JSONResponse:
     )
 
 
-def _unexpected(_: Request, error: Exception) -> JSONResponse:
+def failed(_: Request, error: Exception) -> JSONResponse:
+    """The answer to a request that met a defect."""
     logger.error("a request failed", exc_info=error)
     return JSONResponse({"code": "InternalError", "message": "see the platform's log"}, 500)

@@ -73,7 +73,7 @@ class Progress:
     def report(self) -> dict[str, Any]:
         """All that is known, as JSON."""
         with self._lock:
-            ends = [begin for _, begin in self._phases[1:]] + [self._seconds()]
+            ends = [*(begin for _, begin in self._phases), self._seconds()][1:]
             return {
                 "phases": [
                     {"name": name, "seconds": round(end - begin, 3)}

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from fastapi import Depends, FastAPI, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.staticfiles import StaticFiles
 
-from local_platform.api.app import PREFIX, envelope, refused_by_framework
+from local_platform.api.app import PREFIX, envelope, failed, refused_by_framework
 from local_platform.api.errors import ApiError
 from local_platform.api.platform import Platform
 from local_platform.web import render, security
@@ -48,6 +48,7 @@ def add(app: FastAPI, platform: Platform, *, login: bool) -> None:
     app.include_router(sign_in.router, include_in_schema=False)
     app.add_exception_handler(ApiError, _refused)
     app.add_exception_handler(HTTPException, _other)
+    app.add_exception_handler(Exception, _failed)
     app.add_middleware(
         SessionMiddleware, secret_key=security.session_key(platform), session_cookie=COOKIE,
         same_site="strict", max_age=None,
@@ -62,6 +63,14 @@ def _refused(request: Request, error: Exception) -> Response:
     if isinstance(error, security.SignInError):
         return RedirectResponse("/sign-in", 303)
     return render.page(request, "error.html", error.status, message=str(error))
+
+
+def _failed(request: Request, error: Exception) -> Response:
+    answer = failed(request, error)
+    if request.url.path.startswith(PREFIX):
+        return answer
+    text = render.part("error.html", request=request, message="A defect: see the platform's log.")
+    return HTMLResponse(text, answer.status_code)
 
 
 def _other(request: Request, error: Exception) -> Response:
