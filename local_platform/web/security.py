@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -46,18 +47,20 @@ def token(request: Request) -> str:
     return known
 
 
-async def submitted(request: Request) -> FormData:
-    """A form that was sent from a page of ours.
+async def submitted(request: Request) -> AsyncIterator[FormData]:
+    """A form that was sent from a page of ours; its files are closed afterwards.
 
     Raises:
         InvalidInputError: if it does not bring the token.
     """
-    form = await request.form(max_files=50, max_fields=5000, max_part_size=1 << 20)
-    given = form.get(TOKEN, "")
-    known = request.session.get(TOKEN, "")
-    if not isinstance(given, str) or not known or not hmac.compare_digest(known, given):
-        raise InvalidInputError("this form is not of this browser's session: load the page again")
-    return form
+    async with request.form(max_files=50, max_fields=5000, max_part_size=1 << 20) as form:
+        given = form.get(TOKEN, "")
+        known = request.session.get(TOKEN, "")
+        if not isinstance(given, str) or not known or not hmac.compare_digest(known, given):
+            raise InvalidInputError(
+                "this form is not of this browser's session: load the page again"
+            )
+        yield form
 
 
 Submitted = Annotated[FormData, Depends(submitted)]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from tests.platform.fix_platform import Served
 
@@ -172,19 +172,24 @@ def test_keyboard_alone_adds_a_source(page: Page, served: Served) -> None:
 
 def test_database_that_is_not_reached_says_what_to_do(page: Page) -> None:
     page.goto("/destinations/new/postgresql")
-    expect(page.get_by_label("SSH host", exact=True)).to_be_hidden()
-    page.get_by_label(re.compile("tunnel", re.IGNORECASE)).first.check()
-    expect(page.get_by_label("SSH host", exact=True)).to_be_visible()
-    page.get_by_label(re.compile("^Direct", re.IGNORECASE)).first.check()
-    expect(page.get_by_label("SSH host", exact=True)).to_be_hidden()
+    expect(field(page, "tunnel_host")).to_be_hidden()
+    page.locator("input[value=SshTunnel]").check()
+    expect(field(page, "tunnel_host")).to_be_visible()
+    page.locator("input[value=Directly]").check()
+    expect(field(page, "tunnel_host")).to_be_hidden()
     page.get_by_label("Name", exact=True).fill("mine")
-    page.get_by_label("Host", exact=True).fill("127.0.0.1")
-    page.get_by_label("Port", exact=True).fill("1")
-    page.get_by_label("Database").fill("d")
-    page.get_by_label("User", exact=True).fill("u")
+    field(page, "host").fill("127.0.0.1")
+    field(page, "port").fill("1")
+    field(page, "database").fill("d")
+    field(page, "user").fill("u")
     page.get_by_role("button", name="Save and test").click()
     expect(page.locator(".tests .bad .remedy")).to_contain_text(re.compile("host|port|server"))
     expect(page.locator(".tests .neutral")).to_have_count(2)
+
+
+def field(page: Page, name: str) -> Locator:
+    """The input of a field of a setup form."""
+    return page.locator(f'[name="field.{name}"]')
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
