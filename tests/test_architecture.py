@@ -82,6 +82,24 @@ def test_local_platform_uses_only_the_tester_and_the_wire() -> None:
         assert not any(name.split(".")[0] in {"benchmarks", "tests"} for name in found), path
 
 
+FLOORS = {
+    "sync": {"sync"},
+    "api": {"sync", "api"},
+    "web": {"sync", "api", "web"},
+    "client": {"client"},
+}
+"""What each part of the local platform may import of it; what starts it may import all."""
+
+
+@pytest.mark.parametrize("floor", FLOORS)
+def test_floors_of_the_local_platform_rest_on_those_below(floor: str) -> None:
+    paths = sorted((ROOT / "local_platform" / floor).rglob("*.py"))
+    assert paths
+    for path in paths:
+        ours = {name for name in imports(path) if name.startswith("local_platform.")}
+        assert {name.split(".")[1] for name in ours} <= FLOORS[floor], path
+
+
 def test_nothing_uses_the_local_platform() -> None:
     for package in ("destination", "destination_tester"):
         for path in (ROOT / package).rglob("*.py"):

@@ -9,13 +9,25 @@ import sys
 import threading
 from collections import deque
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 ROOT = Path(__file__).parents[2]
 CHILD = Path(__file__).with_name("child.py")
 LAST_LINES = 5
 START_SECONDS = 120
 PATTERNS = {"port": r"listens on port (\d+)", "uri": r"psql '(.*)'"}
+
+
+class Listening(Protocol):
+    """A destination connector, and the PostgreSQL that it loads into where nothing else is said."""
+
+    @property
+    def address(self) -> str:
+        """Where it listens, as HOST:PORT."""
+
+    @property
+    def uri(self) -> str:
+        """Its PostgreSQL."""
 
 
 class ConnectorError(Exception):

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from destination.sdk import common_pb2 as common
 from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
 from destination_tester.client import open_channel
-from local_platform.api.connector import Connector
+from local_platform.api.connector import Listening
 from local_platform.api.errors import ConflictError, InvalidInputError, NotFoundError
 from local_platform.api.forms import completed, shown, strings
 from local_platform.api.store import Connection, Destination, Group, Store, identity
@@ -60,7 +60,7 @@ class Destinations:
         connector: the one that the platform started.
     """
 
-    def __init__(self, store: Store, vault: Vault, connector: Callable[[], Connector]) -> None:
+    def __init__(self, store: Store, vault: Vault, connector: Callable[[], Listening]) -> None:
         self._store = store
         self._vault = vault
         self._connector = connector

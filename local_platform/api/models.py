@@ -224,7 +224,7 @@ class ConnectorType(BaseModel):
     description: str
     type: str = "Connector SDK"
     config: dict[str, Any] | None = None
-    problem: str | None = Field(None, description="why the source does not tell its form")
+    problem: str | None = Field(default=None, description="why the source does not tell its form")
 
 
 class WebhookData(BaseModel):

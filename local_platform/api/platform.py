@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from local_platform.api import account
 from local_platform.api.connections import Connections
-from local_platform.api.connector import Connector
+from local_platform.api.connector import Listening
 from local_platform.api.destinations import EMBEDDED, Destinations, Wanted
 from local_platform.api.errors import ApiError
 from local_platform.api.hooks import Deliverer
@@ -52,13 +52,13 @@ class Platform:
 
     Args:
         settings: how it runs.
-        connector: the destination connector, which is started and ended with it.
+        connector: the destination connector.
 
     Raises:
         VaultError: if its key is none.
     """
 
-    def __init__(self, settings: Settings, connector: Connector) -> None:
+    def __init__(self, settings: Settings, connector: Listening) -> None:
         self.settings = settings
         self.store = Store(settings.directory)
         self.store.recover()

@@ -226,6 +226,17 @@ def latest(session: Session, connection_id: str) -> Run | None:
     ).first()
 
 
+def latest_of_all(session: Session) -> dict[str, Run]:
+    """The last run of each connection that has one, by the connection's id."""
+    last = (
+        sa.select(Run.connection_id, sa.func.max(Run.started_at).label("at"))
+        .group_by(Run.connection_id)
+        .subquery()
+    )
+    same = sa.and_(Run.connection_id == last.c.connection_id, Run.started_at == last.c.at)
+    return {run.connection_id: run for run in session.scalars(sa.select(Run).join(last, same))}
+
+
 def _tell(process: subprocess.Popen[str], request: Mapping[str, Any]) -> None:
     """Hand over the request; STDIN stays open, as the sign that the platform lives."""
     if process.stdin is None:

@@ -21,7 +21,7 @@ EXACT = 100_000
 """Tables with more rows are not counted, but estimated by PostgreSQL."""
 STATEMENT_MS = 5000
 MAX_VERSIONS = 200
-DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
+DIALECT = postgresql.dialect()
 
 
 class WarehouseError(ApiError):

@@ -1,0 +1,1 @@
+"""Tests of the local platform: its API, client and pages."""

@@ -100,9 +100,9 @@ class Served:
             return connection.execute(statement.encode()).fetchall()
 
 
-def wait(look: Callable[[], T], done: Callable[[T], bool]) -> T:
+def wait(look: Callable[[], T], done: Callable[[T], Any], seconds: float = LONG) -> T:
     """What is found once it is what is waited for."""
-    until = time.monotonic() + LONG
+    until = time.monotonic() + seconds
     while not done(found := look()):
         assert time.monotonic() < until, found
         time.sleep(0.1)

@@ -4,14 +4,19 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect, sync_playwright
 
 from tests.platform.fix_platform import Served
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-NARROW, WIDE = {"width": 360, "height": 740}, {"width": 1280, "height": 900}
+NARROW, WIDE = ViewportSize(width=360, height=740), ViewportSize(width=1280, height=900)
+LOOKS: tuple[tuple[ViewportSize, Literal["dark", "light"]], ...] = (
+    (NARROW, "dark"),
+    (WIDE, "light"),
+)
 STYLE = Path(__file__).parents[2] / "local_platform" / "web" / "static" / "style.css"
 
 
@@ -138,7 +143,7 @@ def _fits(browser: Browser, served: Served, schema: str) -> None:
         "/destinations/new/postgresql", f"/destinations/{served.group}", base, f"{base}/schema",
         f"{base}/setup", f"{base}/tables", f"{base}/tables/{schema}.customers", f"{base}/runs",
     ]  # fmt: skip
-    for size, scheme in ((NARROW, "dark"), (WIDE, "light")):
+    for size, scheme in LOOKS:
         context = browser.new_context(base_url=served.url, viewport=size, color_scheme=scheme)
         opened = context.new_page()
         for path in paths:

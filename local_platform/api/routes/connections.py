@@ -23,9 +23,9 @@ from local_platform.api.models import (
 )
 from local_platform.api.platform import Platform
 from local_platform.api.routes.common import Cursor, Here, Limit, page
-from local_platform.api.runner import latest
+from local_platform.api.runner import latest, latest_of_all
 from local_platform.api.sources import SIMULATED
-from local_platform.api.store import Connection
+from local_platform.api.store import Connection, Run
 
 router = APIRouter(tags=["Connections"])
 
@@ -56,7 +56,12 @@ def list_connections(
 ) -> Answer[Items[ConnectionData]]:
     """List all connections, or those of a group."""
     conditions = [] if group_id is None else [Connection.group_id == group_id]
-    return page(here, Connection, cursor, limit, lambda each: _data(here, each), *conditions)
+    with here.store.reading() as session:
+        last = latest_of_all(session)
+    return page(
+        here, Connection, cursor, limit, lambda each: _shown(here, each, last.get(each.id)),
+        *conditions,
+    )  # fmt: skip
 
 
 @router.get("/groups/{group_id}/connections")
@@ -152,20 +157,24 @@ def reload_a_connection_schema_config(here: Here, connection_id: str) -> Answer[
 
 
 def _data(here: Platform, row: Connection) -> ConnectionData:
+    with here.store.reading() as session:
+        last = latest(session, row.id)
+    return _shown(here, row, last)
+
+
+def _shown(here: Platform, row: Connection, last: Run | None) -> ConnectionData:
     return ConnectionData(
         id=row.id, service=row.service, schema_=row.schema, group_id=row.group_id,
         paused=row.paused, sync_frequency=row.sync_frequency, schedule_type=row.schedule_type,
         created_at=row.created_at, succeeded_at=row.succeeded_at, failed_at=row.failed_at,
-        address=row.address, status=_status(here, row),
+        address=row.address, status=_status(row, last),
         config={"schema": row.schema}
         | forms.masked(here.connections.config(row), row.shown),
         setup_tests=[SetupTest(**each) for each in row.tests],
     )  # fmt: skip
 
 
-def _status(here: Platform, row: Connection) -> Status:
-    with here.store.reading() as session:
-        last = latest(session, row.id)
+def _status(row: Connection, last: Run | None) -> Status:
     tasks = [
         Notice(code="setup_test", message=f"{each['title']}: {each['message']}")
         for each in row.tests

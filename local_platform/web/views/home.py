@@ -7,7 +7,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from local_platform.api.routes.common import Here
-from local_platform.api.store import Connection, Destination, Run
+from local_platform.api.runner import latest_of_all
+from local_platform.api.store import Connection, Destination
 from local_platform.web import render
 
 router = APIRouter()
@@ -16,20 +17,12 @@ router = APIRouter()
 @router.get("/")
 def show(request: Request, here: Here) -> Response:
     """All connections with their last runs."""
-    last = (
-        sa.select(Run.connection_id, sa.func.max(Run.started_at).label("at"))
-        .group_by(Run.connection_id)
-        .subquery()
-    )
-    runs = sa.select(Run).join(
-        last, sa.and_(Run.connection_id == last.c.connection_id, Run.started_at == last.c.at)
-    )
     with here.store.reading() as session:
         connections = list(session.scalars(sa.select(Connection).order_by(Connection.created_at)))
         destinations = list(
             session.scalars(sa.select(Destination).order_by(Destination.created_at))
         )
-        latest = {run.connection_id: run for run in session.scalars(runs)}
+        latest = latest_of_all(session)
     return render.page(
         request, "home.html", connections=connections, destinations=destinations, latest=latest,
         names=here.destination_names(), kinds={kind.id: kind.name for kind in here.sources.kinds()},
