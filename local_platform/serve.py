@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import socket
 import sys
 from contextlib import ExitStack
@@ -80,6 +81,8 @@ def run(options: argparse.Namespace) -> int:
             application, log_level="warning", timeout_graceful_shutdown=STOP_SECONDS,
             server_header=False,
         )  # fmt: skip
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: None)  # uvicorn raises again what it stopped for
         uvicorn.Server(config).run(sockets=[listener])
     return 0
 

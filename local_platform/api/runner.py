@@ -28,7 +28,7 @@ from local_platform.sync.errors import INTERRUPTED, SUCCEEDED
 logger = logging.getLogger(__name__)
 
 MOST_AT_ONCE = 8
-NICENESS = 5
+NICENESS = 10
 """Syncs leave the processor to the pages."""
 SAVE_SECONDS = 2
 STOP_SECONDS = 20
@@ -153,7 +153,7 @@ class Runner:
                 text=True, start_new_session=True, cwd=ROOT,
             ) as process,
         ):  # fmt: skip
-            os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
+            os.setpriority(os.PRIO_PROCESS, process.pid, os.nice(0) + NICENESS)
             with self._lock:
                 active.process = process
             _tell(process, order.request)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
 
 from local_platform.api.errors import ApiError, InvalidInputError
 
@@ -19,9 +18,20 @@ MAX_TEXT = 200
 """The most characters of a value; more are cut."""
 EXACT = 100_000
 """Tables with more rows are not counted, but estimated by PostgreSQL."""
-STATEMENT_MS = 5000
+SETTINGS = (
+    "SET TRANSACTION READ ONLY; SET LOCAL statement_timeout = 5000; SET LOCAL timezone = 'UTC'"
+)
+LOOK = sa.text(
+    "SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type,"
+    " array_position(i.indkey::smallint[], a.attnum) AS key, c.reltuples::bigint AS rows"
+    " FROM pg_catalog.pg_class c"
+    " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+    " JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
+    " LEFT JOIN pg_catalog.pg_index i ON i.indrelid = c.oid AND i.indisprimary"
+    " WHERE n.nspname = :schema AND c.relname = :name AND c.relkind IN ('r', 'p')"
+    " ORDER BY a.attnum"
+)
 MAX_VERSIONS = 200
-DIALECT = postgresql.dialect()
 
 
 class WarehouseError(ApiError):
@@ -116,26 +126,26 @@ class Rows:
             InvalidInputError: if either is none of a page.
         """
         with asking(self.engine) as connection:
-            table = self._reflected(connection)
-            key = list(table.primary_key.columns) or list(table.columns)
-            query = sa.select(*_texts(table.columns)).limit(PAGE + 1)
+            seen = self._look(connection)
+            key = seen.key or [column.name for column in seen.columns]
+            order: list[sa.ColumnClause[Any]] = [sa.column(name) for name in key]
+            query = seen.query().limit(PAGE + 1)
             backwards = before is not None
             at = before if backwards else after
             if at is not None:
-                here, there = sa.tuple_(*key), sa.tuple_(*_values(key, at))
+                here, there = sa.tuple_(*order), sa.tuple_(*seen.values(key, at))
                 query = query.where(here < there if backwards else here > there)
-            query = query.order_by(*(column.desc() if backwards else column for column in key))
+            query = query.order_by(*(column.desc() if backwards else column for column in order))
             found = [dict(row) for row in connection.execute(query).mappings()]
-            count, exact = self._count(connection, table)
+            count, exact = seen.count(connection)
         more, rows = len(found) > PAGE, found[:PAGE]
         rows = rows[::-1] if backwards else rows
         earlier = more if backwards else after is not None
         later = backwards or more
-        names = [column.name for column in key]
         return Page(
-            _columns(table), rows,
-            place(rows[0], names) if rows and earlier else None,
-            place(rows[-1], names) if rows and later else None,
+            seen.columns, rows,
+            place(rows[0], key) if rows and earlier else None,
+            place(rows[-1], key) if rows and later else None,
             count, exact,
         )  # fmt: skip
 
@@ -150,34 +160,89 @@ class Rows:
             InvalidInputError: if it is no place of this table.
         """
         with asking(self.engine) as connection:
-            table = self._reflected(connection)
-            if start not in table.columns:
+            seen = self._look(connection)
+            if start not in seen.key:
                 raise InvalidInputError("the table is not in history mode")
-            key = [column for column in table.primary_key.columns if column.name != start]
-            query = (
-                sa.select(*_texts(table.columns))
-                .where(sa.tuple_(*key) == sa.tuple_(*_values(key, at)))
-                .order_by(table.c[start])
-                .limit(MAX_VERSIONS)
-            )
-            return _columns(table), [dict(row) for row in connection.execute(query).mappings()]
+            key = [name for name in seen.key if name != start]
+            same = sa.tuple_(*map(sa.column, key)) == sa.tuple_(*seen.values(key, at))
+            query = seen.query().where(same).order_by(sa.column(start)).limit(MAX_VERSIONS)
+            return seen.columns, [dict(row) for row in connection.execute(query).mappings()]
 
-    def _reflected(self, connection: sa.Connection) -> sa.Table:
+    def _look(self, connection: sa.Connection) -> Seen:
+        found = connection.execute(LOOK, {"schema": self.schema, "name": self.name}).all()
+        if not found:
+            raise WarehouseError(f"{self.schema}.{self.name} is not in the warehouse")
+        columns = [Column(row.name, row.type, row.key is not None) for row in found]
+        keys = sorted((row.key, row.name) for row in found if row.key is not None)
+        table = sa.table(self.name, schema=self.schema)
+        return Seen(table, columns, [name for _, name in keys], found[0].rows)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A table as the catalog has it.
+
+    Args:
+        table: for queries.
+        columns: its columns.
+        key: the names of its key columns, in the key's order.
+        estimate: how many rows PostgreSQL thinks it has; -1 where it does not know.
+    """
+
+    table: sa.TableClause
+    columns: list[Column]
+    key: list[str]
+    estimate: int
+
+    def query(self) -> sa.Select[Any]:
+        """Its rows as text; keys whole, since they lead to the next page."""
+        texts = []
+        for column in self.columns:
+            text = sa.cast(sa.column(column.name), sa.Text)
+            texts.append((text if column.key else sa.func.left(text, MAX_TEXT)).label(column.name))
+        return sa.select(*texts).select_from(self.table)
+
+    def values(self, key: Sequence[str], at: str) -> list[sa.ColumnElement[Any]]:
+        """What a place says of key columns, in their types.
+
+        Raises:
+            InvalidInputError: if it is no place of this table.
+        """
         try:
-            return sa.Table(
-                self.name, sa.MetaData(), schema=self.schema, autoload_with=connection,
-                resolve_fks=False,
-            )  # fmt: skip
-        except sa.exc.NoSuchTableError as error:
-            raise WarehouseError(f"{self.schema}.{self.name} is not in the warehouse") from error
+            texts = json.loads(at)
+        except ValueError as error:
+            raise InvalidInputError("this address leads to no row") from error
+        if not isinstance(texts, list) or len(texts) != len(key):
+            raise InvalidInputError("this address leads to no row")
+        types = {column.name: Spelled(column.type) for column in self.columns}
+        return [
+            sa.cast(sa.literal(text, sa.Text), types[name])
+            for text, name in zip(texts, key, strict=True)
+        ]
 
-    def _count(self, connection: sa.Connection, table: sa.Table) -> tuple[int, bool]:
-        estimate = estimated(connection, self.schema).get(self.name, -1)
-        if estimate > EXACT:
-            return estimate, False
-        counted = sa.select(sa.literal(1)).select_from(table).limit(EXACT + 1).subquery()
+    def count(self, connection: sa.Connection) -> tuple[int, bool]:
+        """How many rows it has, and whether they were counted."""
+        if self.estimate > EXACT:
+            return self.estimate, False
+        counted = sa.select(sa.literal(1)).select_from(self.table).limit(EXACT + 1).subquery()
         count = connection.scalar(sa.select(sa.func.count()).select_from(counted)) or 0
         return count, count <= EXACT
+
+
+class Spelled(sa.types.UserDefinedType[Any]):
+    """A type by PostgreSQL's own name for it.
+
+    Args:
+        name: from its catalog.
+    """
+
+    cache_ok = True
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def get_col_spec(self, **_: Any) -> str:
+        return self.name
 
 
 def estimated(connection: sa.Connection, schema: str) -> dict[str, int]:
@@ -198,43 +263,12 @@ def place(row: Mapping[str, str | None], names: Sequence[str]) -> str:
     return json.dumps([row[name] for name in names])
 
 
-def _values(key: Sequence[sa.Column[Any]], at: str) -> list[sa.ColumnElement[Any]]:
-    try:
-        texts = json.loads(at)
-    except ValueError as error:
-        raise InvalidInputError("this address leads to no row") from error
-    if not isinstance(texts, list) or len(texts) != len(key):
-        raise InvalidInputError("this address leads to no row")
-    return [
-        sa.cast(sa.literal(text, sa.Text), column.type)
-        for text, column in zip(texts, key, strict=True)
-    ]
-
-
-def _columns(table: sa.Table) -> list[Column]:
-    return [
-        Column(column.name, column.type.compile(DIALECT).lower(), column.primary_key)
-        for column in table.columns
-    ]
-
-
-def _texts(columns: Any) -> list[sa.ColumnElement[Any]]:
-    """Columns as text; keys whole, since they lead to the next page."""
-    return [
-        (text if column.primary_key else sa.func.left(text, MAX_TEXT)).label(column.name)
-        for column in columns
-        for text in [sa.cast(column, sa.Text)]
-    ]
-
-
 @contextmanager
 def asking(engine: sa.Engine) -> Iterator[sa.Connection]:
     """A connection for reading, whose errors are the warehouse's."""
     try:
         with engine.connect() as connection:
-            connection.exec_driver_sql("SET TRANSACTION READ ONLY")
-            connection.exec_driver_sql(f"SET LOCAL statement_timeout = {STATEMENT_MS}")
-            connection.exec_driver_sql("SET LOCAL timezone = 'UTC'")
+            connection.exec_driver_sql(SETTINGS)
             yield connection
     except sa.exc.DataError as error:
         raise InvalidInputError("this address leads to no row") from error
