@@ -8,6 +8,7 @@ GENERATED := destination/sdk/__init__.py
 COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --quiet
 PORT ?= 50052
+PLATFORM ?= .platform
 ARGS ?=
 
 .PHONY: help setup demo serve test test-fast test-versions bench soak sdk sync-demo platform sync-soak lint format lock binary smoke protos clean
@@ -47,7 +48,7 @@ sync-demo: sdk ## a Connector SDK source into an embedded PostgreSQL, twice; tab
 
 platform: setup ## a page and a REST API like Fivetran's at 127.0.0.1:8080, with a PostgreSQL in .platform/
 	-@$(BIN)/python -m tests.sync.sdk
-	$(BIN)/python -m local_platform serve .platform $(if $(wildcard build/sdk/bin/python),--python build/sdk/bin/python) $(ARGS)
+	$(BIN)/python -m local_platform serve $(PLATFORM) $(if $(wildcard build/sdk/bin/python),--python build/sdk/bin/python) $(ARGS)
 
 sync-soak: sdk ## syncs killed at 50 moments, and 1,000,000 records in flat memory
 	SYNC_KILLS=50 SYNC_RECORDS=1000000 $(BIN)/python -m pytest --override-ini faulthandler_timeout=1800 \
@@ -84,7 +85,7 @@ protos: setup ## COMMIT=…: pin the official protos of an SDK commit, if they s
 	PYTHON=$(BIN)/python protos/pin.sh $(COMMIT)
 
 clean: ## remove whatever was generated
-	rm -rf $(VENV) destination/sdk protos/upstream build dist .serve
+	rm -rf $(VENV) destination/sdk protos/upstream build dist .serve .platform
 
 $(INSTALLED): requirements.lock requirements-witness.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -44,6 +44,9 @@ def parser() -> argparse.ArgumentParser:
         "--port", type=int, default=DEFAULT_PORT, help="the port to listen on (%(default)s)"
     )
     arguments.add_argument(
+        "--local", action="store_true", help="listen on this machine alone, not on every address"
+    )
+    arguments.add_argument(
         "--embedded",
         type=Path,
         metavar="DIR",
@@ -123,7 +126,7 @@ def _serve(options: argparse.Namespace, stopping: socket.socket, resources: Exit
     budget = Budget(options.memory_budget * MIB)
     telemetry.add(Metric.MEMORY_BUDGET, budget.size)
     servicer = Servicer(warehouses, budget, formats[options.batch_file_format])
-    server = Server(servicer, options.port)
+    server = Server(servicer, options.port, local=options.local)
     server.start()
     logger.info("%s", _greeting(server.port))
     if uri is not None:

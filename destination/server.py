@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 MAX_MESSAGE_BYTES = 128 << 20
 HEALTH_SECONDS = 3
+LOOPBACK = "127.0.0.1"
 MAX_CALLS = 64
 """Calls under way at once; further ones wait."""
 SERVICE = destination_sdk_pb2.DESCRIPTOR.services_by_name["DestinationConnector"].full_name
@@ -32,13 +33,14 @@ class Server:
 
     Args:
         servicer: answers the calls.
-        port: the port to listen on, at every address; 0 for any that is free.
+        port: the port to listen on; 0 for any that is free.
+        local: whether to listen on this machine's own address alone, instead of every one.
 
     Raises:
         ConnectorError: if the port is taken.
     """
 
-    def __init__(self, servicer: Servicer, port: int) -> None:
+    def __init__(self, servicer: Servicer, port: int, *, local: bool = False) -> None:
         self._calls = ThreadPoolExecutor(MAX_CALLS, thread_name_prefix="call")
         self._server = grpc.server(
             self._calls,
@@ -54,7 +56,7 @@ class Server:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         services = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(services, self._server)
-        self.port = self._listen(port)
+        self.port = self._listen(LOOPBACK if local else _every_address(), port)
 
     def start(self) -> None:
         """Begin to answer calls."""
@@ -72,9 +74,9 @@ class Server:
         self._server.stop(grace_seconds).wait()
         self._calls.shutdown(wait=True)
 
-    def _listen(self, port: int) -> int:
+    def _listen(self, address: str, port: int) -> int:
         try:
-            return self._server.add_insecure_port(f"{_every_address()}:{port}")
+            return self._server.add_insecure_port(f"{address}:{port}")
         except RuntimeError as error:
             raise ConnectorError(f"port {port} cannot be listened on: is it in use?") from error
 

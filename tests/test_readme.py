@@ -34,13 +34,13 @@ def run(command: str, **environment: str) -> str:
     return done.stdout
 
 
-def serve(command: str) -> None:
-    """Run a command that serves until it is interrupted."""
+def serve(command: str, sign: str = "listens on port") -> None:
+    """Run a command that serves until it is interrupted, and says by a sign that it does."""
     with subprocess.Popen(
         shlex.split(command), cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as serving:
         assert serving.stdout is not None
-        assert any("listens on port" in line for line in serving.stdout)
+        assert any(sign in line for line in serving.stdout)
         os.killpg(serving.pid, signal.SIGINT)
         serving.communicate(timeout=60)
 
@@ -56,6 +56,8 @@ def test_readme_commands_do_what_they_say(
             pytest.skip(f"{sdk.REQUIREMENT} cannot be had")
         case "make serve":
             serve(f"make serve PORT={free_port()}")
+        case "make platform":
+            serve(f"make platform PLATFORM={tmp_path} ARGS='--port 0'", "pages ")
         case ".venv/bin/python main.py":
             serve(f"{command} --port 0")
         case _ if command.startswith("TEST_POSTGRES_URL="):

@@ -84,6 +84,17 @@ def test_answers_on_ipv4_and_ipv6(running: Running, address: str) -> None:
         assert stub.ConfigurationForm(common.ConfigurationFormRequest()).table_selection_supported
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="127.0.0.2 is this machine's on Linux alone")
+def test_local_option_listens_on_this_machine_alone(running: Running) -> None:
+    local = start("--local")
+    for server, reached in ((running, True), (local, False)):
+        with socket.create_connection(("127.0.0.1", server.port), 5):
+            pass
+        with socket.socket() as other:
+            assert (other.connect_ex(("127.0.0.2", server.port)) == 0) is reached
+    assert local.stop() == 0
+
+
 def test_parquet_is_asked_for_by_option() -> None:
     server = start("--batch-file-format", "parquet")
     with grpc.insecure_channel(f"localhost:{server.port}") as channel:

@@ -48,7 +48,15 @@ class Connector:
         self._lines: deque[str] = deque(maxlen=LAST_LINES)
         self._found: dict[str, str] = {}
         self._ready = threading.Event()
-        command = [sys.executable, "main.py", "--port", "0", "--embedded", str(directory.resolve())]
+        command = [
+            sys.executable,
+            "main.py",
+            "--port",
+            "0",
+            "--local",
+            "--embedded",
+            str(directory.resolve()),
+        ]
         self._process = subprocess.Popen(  # noqa: S603
             [sys.executable, str(CHILD), *command], cwd=ROOT, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, text=True, start_new_session=True,
@@ -62,7 +70,7 @@ class Connector:
     @property
     def address(self) -> str:
         """Where it listens."""
-        return f"localhost:{self._found['port']}"
+        return f"127.0.0.1:{self._found['port']}"
 
     @property
     def uri(self) -> str:
