@@ -128,7 +128,7 @@ class Rows:
         with asking(self.engine) as connection:
             seen = self._look(connection)
             key = seen.key or [column.name for column in seen.columns]
-            order: list[sa.ColumnClause[Any]] = [sa.column(name) for name in key]
+            order = [seen.table.c[name] for name in key]
             query = seen.query().limit(PAGE + 1)
             backwards = before is not None
             at = before if backwards else after
@@ -164,8 +164,10 @@ class Rows:
             if start not in seen.key:
                 raise InvalidInputError("the table is not in history mode")
             key = [name for name in seen.key if name != start]
-            same = sa.tuple_(*map(sa.column, key)) == sa.tuple_(*seen.values(key, at))
-            query = seen.query().where(same).order_by(sa.column(start)).limit(MAX_VERSIONS)
+            same = sa.tuple_(*(seen.table.c[name] for name in key)) == sa.tuple_(
+                *seen.values(key, at)
+            )
+            query = seen.query().where(same).order_by(seen.table.c[start]).limit(MAX_VERSIONS)
             return seen.columns, [dict(row) for row in connection.execute(query).mappings()]
 
     def _look(self, connection: sa.Connection) -> Seen:
@@ -174,7 +176,8 @@ class Rows:
             raise WarehouseError(f"{self.schema}.{self.name} is not in the warehouse")
         columns = [Column(row.name, row.type, row.key is not None) for row in found]
         keys = sorted((row.key, row.name) for row in found if row.key is not None)
-        table = sa.table(self.name, schema=self.schema)
+        named: list[sa.ColumnClause[Any]] = [sa.column(row.name) for row in found]
+        table = sa.table(self.name, *named, schema=self.schema)
         return Seen(table, columns, [name for _, name in keys], found[0].rows)
 
 
@@ -198,7 +201,7 @@ class Seen:
         """Its rows as text; keys whole, since they lead to the next page."""
         texts = []
         for column in self.columns:
-            text = sa.cast(sa.column(column.name), sa.Text)
+            text = sa.cast(self.table.c[column.name], sa.Text)
             texts.append((text if column.key else sa.func.left(text, MAX_TEXT)).label(column.name))
         return sa.select(*texts).select_from(self.table)
 

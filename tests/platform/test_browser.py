@@ -113,7 +113,10 @@ def _look_at_rows(page: Page, schema_name: str) -> None:
     page.get_by_role("link", name=f"{schema_name}.orders").click()
     expect(page.get_by_text("<b>fragile</b>").first).to_be_visible()
     assert page.locator("td b").count() == 0
+    first = page.locator("tbody td").first
+    expect(first).to_have_text("1")
     page.get_by_role("link", name="Next").click()
+    expect(first).to_have_text("51")
     page.get_by_role("link", name="Previous").click()
     expect(page.locator("tbody tr")).to_have_count(50)
 
