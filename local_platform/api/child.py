@@ -8,6 +8,8 @@ import signal
 import sys
 
 PARENT_DEATH_SIGNAL = 1
+NICENESS = 5
+"""It leaves the processor to the pages."""
 
 
 def main(command: list[str]) -> None:
@@ -17,6 +19,7 @@ def main(command: list[str]) -> None:
         ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGTERM)
     if parent == 1:
         return
+    os.nice(NICENESS)
     os.execv(command[0], command)  # noqa: S606
 
 

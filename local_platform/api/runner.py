@@ -28,7 +28,7 @@ from local_platform.sync.errors import INTERRUPTED, SUCCEEDED
 logger = logging.getLogger(__name__)
 
 MOST_AT_ONCE = 8
-NICENESS = 10
+NICENESS = 15
 """Syncs leave the processor to the pages."""
 SAVE_SECONDS = 2
 STOP_SECONDS = 20
