@@ -25,6 +25,7 @@ serve: setup ## serve with an embedded PostgreSQL in .serve/ until Ctrl-C
 	$(BIN)/python main.py --port $(PORT) --embedded .serve
 
 test: setup ## run all tests, or ARGS=file; EXAMPLES=10 tries ten times as many random cases
+	@$(BIN)/python -m tests.sync.sdk || echo "the tests of real sources will skip"
 	$(BIN)/python -m pytest $(or $(ARGS),--numprocesses 3 --dist worksteal)
 
 test-fast: setup ## within seconds: the tests that need neither PostgreSQL nor processes, fewer random cases

@@ -289,4 +289,4 @@ def test_whole_lives_under_any_names(
     session_connection: psycopg.Connection,
     names: st.SearchStrategy[str],
 ) -> None:
-    play(NamedLife, stub, session_connection, count=15, drawn=names)
+    play(NamedLife, stub, session_connection, count=10, drawn=names)
