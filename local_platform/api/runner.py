@@ -34,7 +34,7 @@ SAVE_SECONDS = 2
 STOP_SECONDS = 20
 FLUSH_SECONDS = 5
 """How often a sync sends what it has, at a checkpoint: often, since people watch."""
-STATUSES = {SUCCEEDED: "succeeded", INTERRUPTED: "stopped"}
+STATUSES = {SUCCEEDED: "succeeded", INTERRUPTED: "stopped", -signal.SIGINT: "stopped"}
 ERRORS = "errors.log"
 ROOT = Path(__file__).parents[2]
 """Where the package is: its commands run there."""
@@ -156,6 +156,8 @@ class Runner:
             os.setpriority(os.PRIO_PROCESS, process.pid, os.nice(0) + NICENESS)
             with self._lock:
                 active.process = process
+                if active.stopping:
+                    _interrupt(process)
             _tell(process, order.request)
             self._watch(active, process)
             return process.wait()
@@ -164,9 +166,6 @@ class Runner:
         saved = time.monotonic()
         lines: list[tuple[str, str]] = []
         for text in process.stdout or ():
-            if active.stopping:
-                _interrupt(process)
-                active.stopping = False
             if not text.startswith("{"):
                 continue
             line = active.progress.take(json.loads(text))

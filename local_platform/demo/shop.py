@@ -191,7 +191,9 @@ def _later(count: int) -> Iterator[sdk.UpdateResponse]:
     moved, product = chance.randint(1, len(NAMES)), chance.randint(1, len(PRODUCTS))
     left = (moved + count) % len(NAMES) + 1
     changes = [
-        _record("customers", {"id": moved, "city": chance.choice(CITIES)}, common.UPDATE),
+        _record(
+            "customers", {"id": moved, "city": CITIES[(moved + count) % len(CITIES)]}, common.UPDATE
+        ),
         _record(
             "products",
             {"id": product, "price": f"{2 + count / 4:.2f}", "origin": "Assam"},

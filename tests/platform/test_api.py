@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
+from local_platform.api.runner import latest
 from tests.platform.fix_platform import Served, wait
 
 UNKNOWN = "0123456789abcdef"
@@ -111,6 +112,23 @@ def test_second_sync_is_refused_while_one_runs_and_stops_when_deleted(
     served.send("DELETE", path)
     assert served.refused("GET", path) == (404, "NotFound_Connection")
     assert served.platform.runner.progress(made["id"]) is None
+
+
+def test_sync_that_is_stopped_keeps_what_came(served: Served, schema_name: str) -> None:
+    made = served.shop(schema_name, config={"size": "large"})
+    connections, runner = served.platform.connections, served.platform.runner
+    connections.sync(made["id"])
+    wait(
+        lambda: runner.progress(made["id"]),
+        lambda found: found and found.report()["tables"].get(f"{schema_name}.orders"),
+    )
+    connections.stop(made["id"])
+    assert served.ended(made["id"])["failed_at"] is None
+    with served.platform.store.reading() as session:
+        run = latest(session, made["id"])
+    assert run is not None
+    assert run.status == "stopped"
+    assert served.rows(f"SELECT count(*) FROM {schema_name}.orders") == [(run.rows - 16,)]
 
 
 def test_unpaused_connection_is_synced_by_itself(served: Served, schema_name: str) -> None:

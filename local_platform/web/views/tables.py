@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from destination_tester.model import ACTIVE, DELETED, END, START
+from destination_tester.model import ACTIVE, DELETED, END, START, SYNCED
 from local_platform.api.errors import ApiError, NotFoundError
 from local_platform.api.platform import Platform
 from local_platform.api.routes.common import Here
@@ -74,10 +74,15 @@ def record(request: Request, here: Here, identity: str, table: str, key: str) ->
     """All versions of a record, drawn over time."""
     found = here.connections.get(identity)
     columns, versions = _rows(request, here, found, table).versions(key, START)
+    named = [
+        (column.name, versions[0][column.name])
+        for column in columns
+        if versions and column.key and column.name != START
+    ]
     return render.page(
         request, "record.html", connection=found, tab="tables", table=table, columns=columns,
-        versions=timeline.changes(versions, {START, END, ACTIVE}),
-        spans=timeline.spans(versions, START, END), key=key,
+        versions=timeline.changes(versions, {START, END, ACTIVE, SYNCED}),
+        spans=timeline.spans(versions, START, END), named=named,
     )  # fmt: skip
 
 
