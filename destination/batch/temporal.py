@@ -14,9 +14,12 @@ from destination.batch.refusals import RefusedError
 from destination.rows import EARLIEST_DAY, LATEST_DAY
 
 DATE = r"(?P<year>[+-]?\d{4,9})-(?P<month>\d\d)-(?P<day>\d\d)"
-TIME = r"(?P<hour>\d\d):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:\.(?P<fraction>\d{1,9}))?)?"
-ZONE = r"(?P<zone>Z|[+-]\d\d:?\d\d)?"
-DATE_TIME = f"^{DATE}(?:[T ]{TIME}{ZONE})?$"
+HOUR_OF_DAY = r"(?P<hour>\d\d)"
+MINUTES = r":(?P<minute>\d\d)(?::(?P<second>\d\d)(?:\.(?P<fraction>\d{0,9}))?)?"
+ZONE = r"(?P<zone>Z|[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?)?"
+TIME = HOUR_OF_DAY + MINUTES
+DATE_TIME = f"^{DATE}(?:[T ]{HOUR_OF_DAY}(?:{MINUTES})?{ZONE})?$"
+"""These take all that Arrow takes, so that a value is read whatever others it stands beside."""
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
@@ -184,7 +187,7 @@ def _instants(parts: pa.StructArray, offset: pa.Array | int = 0) -> pa.Array:
 
 def _offset(zone: pa.Array) -> pa.Array:
     numeric = pc.if_else(pc.is_in(zone, pa.array(["", "Z"])), "+0000", zone)
-    digits = pc.replace_substring(numeric, ":", "")
+    digits = pc.utf8_rpad(pc.replace_substring(numeric, ":", ""), 5, "0")
     hours = pc.cast(pc.utf8_slice_codeunits(digits, 1, 3), pa.int64())
     minutes = pc.cast(pc.utf8_slice_codeunits(digits, 3, 5), pa.int64())
     size = pc.add(pc.multiply(hours, HOUR), pc.multiply(minutes, MINUTE))

@@ -12,13 +12,15 @@ import pyarrow.compute as pc
 from destination.batch import temporal
 from destination.batch.binary import decode_base64
 from destination.batch.decimals import parse_decimals
-from destination.batch.refusals import RefusedError
+from destination.batch.refusals import REFUSALS, RefusedError
 from destination.schema import TEXT_TYPES, Column, DataType
 
 LARGEST_FLOAT = 3.4028237e38
 """The largest FLOAT of Fivetran's guide: 2**128 in eight digits, just past the largest 32-bit float
 (3.4028235e38), which is what it is stored as."""
 
+BLANKS = " \t"
+"""What Arrow's CSV reader ignores around every value that is no text."""
 NUL = pa.scalar(0, pa.uint8())
 NOT_BASE64 = "were not base64 and are stored as the bytes of their text"
 HELD_NUL = "held U+0000, which was removed"
@@ -61,6 +63,16 @@ def from_texts(texts: pa.Array, column: Column, notices: Notices) -> pa.Array:
         values, others = decode_base64(texts)
         notices.add(column, NOT_BASE64, others)
         return values
+    try:
+        return _parse(texts, column)
+    except REFUSALS:
+        trimmed = pc.ascii_trim(texts, BLANKS)
+        if trimmed.equals(texts):
+            raise
+    return _parse(trimmed, column)
+
+
+def _parse(texts: pa.Array, column: Column) -> pa.Array:
     if column.type is DataType.DECIMAL:
         return parse_decimals(texts, column)
     return PARSERS[column.type](texts)

@@ -6,16 +6,16 @@ import math
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from destination.batch import csv
-from destination.batch.decoding import Decoder
+from destination.batch.decoding import Decoder, Partial
 from destination.batch.decompression import Compression, DecompressingReader
 from destination.batch.values import Notices
 from destination.errors import BatchFileError
 from destination.memory import FORMS, Budget
-from destination.schema import Column, DataType
+from destination.schema import TEXT_TYPES, Column, DataType, DecimalParams
 from destination_tester import jackson
 
 NULL = "null-string"
@@ -166,3 +166,72 @@ def test_memory_of_blocks_grows_with_a_record_and_shrinks_behind_it() -> None:
     assert b"".join(blocks) == content
     assert max(sizes) >= FORMS * len(record)
     assert sizes[-1] <= FORMS * 2 * csv.BLOCK_BYTES
+
+
+NOTATIONS = ("0x1F", "+5", "-5", "1_000", "007", "1.", ".5", "1.0", "1e2", "1E+2", "NaN", "nan", "Infinity", "inf", "true", "TRUE", "t", "1", "", "2020-01-31", "2020-1-1", "20200131", "2020-01-31T10", "2020-01-31 10:15", "2020-01-31T10:15:30.", "2020-01-31T10:15:30.5Z", "2020-01-31T10:15:30+01", "2020-01-31T10:15:30+0130", "2020-01-31T10:15:30+24:00", "2020-01-31T24:00:00", "10:15", "10:15:30.", "10", "24:00")  # fmt: skip
+VALUE_TYPES = [
+    *(Column("a", kind) for kind in DataType if kind not in TEXT_TYPES | {DataType.BINARY}),
+    Column("a", DataType.DECIMAL, decimal=DecimalParams(4, 1)),
+    Column("a", DataType.DECIMAL, decimal=DecimalParams(38, 37)),
+]
+SLOW_NEIGHBOURS: dict[DataType, str] = {
+    DataType.FLOAT: "3.4028237E+38",
+    DataType.DOUBLE: "Infinity",
+    DataType.DECIMAL: "1." + "0" * 40 + "1",
+    DataType.NAIVE_DATE: "-0005-01-01",
+    DataType.NAIVE_TIME: "10:15:30.123456789",
+    DataType.NAIVE_DATETIME: "-0005-01-01T10:15:30.123456789",
+    DataType.UTC_DATETIME: "-0005-01-01T10:15:30.123456789",
+}
+"""What only the last of all ways to read a type takes."""
+blanks = st.text(" \t", max_size=2)
+notations = st.sampled_from(NOTATIONS) | st.text("0123456789+-.:eETZx_,", max_size=12)
+
+
+def first_value(column: Column, *texts: str, partial: bool = False) -> str:
+    """What becomes of the first of some texts in a block of one column."""
+    kept = Partial("unmodified-string", (column,)) if partial else None
+    reader = csv.BlockReader([column.name], Decoder([column], NULL, Notices(), kept))
+    block = "".join(f'"{text}"\n' for text in texts).encode()
+    try:
+        value = reader.read(block).column(0)[:1]
+    except BatchFileError:
+        return "refused"
+    return str(value.view(pa.int64()) if pa.types.is_timestamp(value.type) else value)
+
+
+@given(column=st.sampled_from(VALUE_TYPES), before=blanks, notation=notations, after=blanks)
+@example(Column("a", DataType.INT), " ", "1", "")
+@example(Column("a", DataType.NAIVE_TIME), "", "10:15:30.", "")
+@example(Column("a", DataType.UTC_DATETIME), "", "2020-01-31 10Z", "")
+@example(Column("a", DataType.UTC_DATETIME), "", "2020-01-31T10:15:30+01", "")
+def test_value_is_taken_or_refused_whatever_stands_beside_it(
+    column: Column, before: str, notation: str, after: str
+) -> None:
+    text = before + notation + after
+    beside = SLOW_NEIGHBOURS.get(column.type)
+    found = {first_value(column, text), first_value(column, text, partial=True)}
+    if beside is not None:
+        assert first_value(column, beside) != "refused"
+        found |= {first_value(column, text, beside, partial=kept) for kept in (False, True)}
+    assert found == {first_value(column, notation)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "taken", "refused"),
+    [
+        (DataType.BOOLEAN, ["true", " false"], ["TRUE", "True", "t", "1", "yes", ""]),
+        (DataType.SHORT, ["-5", "007", "0x1F", " 1\t"], ["+5", "1_000", "1.0", "1e2", "", " "]),
+        (DataType.LONG, ["-5", "007", "0x1F", " 1\t"], ["+5", "1_000", "1.0", "1e2", "", " "]),
+        (DataType.DOUBLE, ["+5", "1.", ".5", "1e2", "nan", "inf"], ["1_000", "0x1F", "1d", "", " "]),
+        (DataType.DECIMAL, ["+5", "1.", ".5", "1e2", " 1"], ["1_000", "0x1F", "NaN", "", " "]),
+        (DataType.NAIVE_DATE, ["2020-01-31", " 2020-01-31"], ["2020-1-31", "20200131", "31.1.2020"]),
+        (DataType.NAIVE_TIME, ["10:15", "10:15:30."], ["10", "1:15", "24:00", "10:15:60"]),
+        (DataType.UTC_DATETIME, ["2020-01-31", "2020-01-31T10:15+01"], ["2020-01-31T10:15+24:00", "2020-01-31T10:15+01:60", "2020-01-31T10:15 CET"]),
+        (DataType.NAIVE_DATETIME, ["2020-01-31", "2020-01-31 10:15+01"], ["2020-01-31T10:15+24:00", "2020-01-31T1015"]),
+    ],
+)  # fmt: skip
+def test_notations_beside_fivetrans(kind: DataType, taken: list[str], refused: list[str]) -> None:
+    column = Column("a", kind)
+    assert [text for text in taken if first_value(column, text) == "refused"] == []
+    assert [text for text in refused if first_value(column, text) != "refused"] == []
