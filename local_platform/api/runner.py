@@ -31,7 +31,8 @@ MOST_AT_ONCE = 8
 NICENESS = 15
 """Syncs leave the processor to the pages."""
 SAVE_SECONDS = 2
-STOP_SECONDS = 20
+STOP_SECONDS = 5
+"""After so long a sync that somebody waits for is killed: its connection is deleted."""
 FLUSH_SECONDS = 5
 """How often a sync sends what it has, at a checkpoint: often, since people watch."""
 STATUSES = {SUCCEEDED: "succeeded", INTERRUPTED: "stopped", -signal.SIGINT: "stopped"}
@@ -110,7 +111,9 @@ class Runner:
             if active.process is not None:
                 _interrupt(active.process)
         until = time.monotonic() + STOP_SECONDS
-        while wait and self.progress(connection_id) and time.monotonic() < until:
+        while wait and self.progress(connection_id):
+            if time.monotonic() > until and active.process is not None:
+                active.process.kill()
             time.sleep(0.05)
 
     def progress(self, connection_id: str) -> Progress | None:

@@ -159,6 +159,7 @@ def reload_a_connection_schema_config(here: Here, connection_id: str) -> Answer[
 def _data(here: Platform, row: Connection) -> ConnectionData:
     with here.store.reading() as session:
         last = latest(session, row.id)
+        row = session.get(Connection, row.id) or row  # as it was when the run was so
     return _shown(here, row, last)
 
 
