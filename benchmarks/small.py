@@ -235,7 +235,7 @@ def _catalogs(sides: Sides) -> Result:
         after = sides.connection.execute(query).fetchone()
     assert before is not None  # noqa: S101
     assert after is not None  # noqa: S101
-    grown = (after[0] - before[0]) / 1e6
+    grown = float(after[0] - before[0]) / 1e6
     return Result(f"{CATALOG_CALLS:,} batches, catalogs grown by {grown:.1f} MB", 10, 0, own)
 
 

@@ -306,8 +306,7 @@ def _update(
     key: tuple[str, ...],
     sources: Sequence[RowSource],
 ) -> int:
-    others = [target.get(column.name) for column in table.columns if column.name not in key]
-    if not sources or not others:
+    if not sources or len(key) == len(table.columns):
         return 0
     carried = carry(session, target, sources, table)
     if carried is not None and not any(rows.may_repeat(key) for rows in carried):
@@ -317,6 +316,7 @@ def _update(
     staged = stage_partial(session, target, table, sources)
     analyze(session, staged)
     changes = folded(session, staged, key)
+    others = [target.get(column.name) for column in table.columns if column.name not in key]
     changed = {
         column.name: sa.case(
             (changes.modified[column.column.name], changes.values[column.column.name]),

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from psycopg import sql
 
@@ -20,10 +20,11 @@ from destination.warehouse.postgres.session import PostgresSession
 from destination_tester.files import BatchFiles, Row
 from destination_tester.model import TableModel
 from destination_tester.notation import UNMODIFIED
+from tests.examples import examples
 from tests.fix_connector import Client, column
 from tests.fix_postgres import Database
 from tests.migrations import HISTORY, version
-from tests.strategies import DECIMAL_PARAMS, VALUES, batches, tables
+from tests.strategies import batches, tables
 from tests.test_batches_property import apply, by_repr, contents
 
 TABLE = common.Table(
@@ -31,14 +32,6 @@ TABLE = common.Table(
     columns=[column("id", common.LONG, key=True), column("text"), column("document", common.JSON)],
 )
 ROWS: list[Row] = [{"id": i, "text": f"text {i}", "document": "{}"} for i in range(5)]
-EVERY_TYPE = common.Table(
-    name="t",
-    columns=[
-        column("id", common.LONG, key=True),
-        *(column(f"c{kind}", kind) for kind in VALUES),
-        *(column(f"d{i}", common.DECIMAL, decimal=each) for i, each in enumerate(DECIMAL_PARAMS)),
-    ],
-)
 
 
 class Watch:
@@ -76,6 +69,17 @@ def test_small_batches_need_no_staging_table(
     assert client.write(TABLE, update=[[changed]], delete=[ROWS[3:]]).success
     assert watch.staged == 0
     assert database.rows("t", "id", "text") == [(0, "text 0"), (1, "changed"), (2, "text 2")]
+
+
+@pytest.mark.parametrize("name", ["anon_1", "unnest", "excluded", "ordinal"])
+def test_table_may_have_any_name(client: Client, database: Database, name: str) -> None:
+    table = common.Table(name=name, columns=TABLE.columns)
+    assert client.create(table).success
+    assert client.write(table, replace=[ROWS]).success
+    changed: Row = {"id": 1, "text": "changed", "document": UNMODIFIED}
+    answer = client.write(table, update=[[changed]], delete=[ROWS[2:]])
+    assert answer.success, answer
+    assert database.rows(name, "id", "text") == [(0, "text 0"), (1, "changed")]
 
 
 def test_rows_without_a_key_need_none(client: Client, database: Database, watch: Watch) -> None:
@@ -215,9 +219,7 @@ def way(request: pytest.FixtureRequest, staging: Callable[[], None]) -> str:
 
 
 @pytest.mark.usefixtures("way")
-@settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@examples(15)
 @given(data=st.data())
 def test_either_way_matches_the_model(
     stub: DestinationConnectorStub, session_connection: psycopg.Connection, data: st.DataObject

@@ -86,10 +86,8 @@ def carried(types: Mapping[str, str], ordinal: str) -> sa.FromClause:
     """Rows as a clause of a statement that carries them; see `Session.carried`."""
     columns = [sa.column(name, NamedType(kind)) for name, kind in types.items()]
     arrays = [_array(_parameter(i), kind) for i, kind in enumerate(types.values())]
-    rows = sa.func.unnest(*arrays).table_valued(
-        *columns, with_ordinality=ordinal, name=Alias.CARRIED
-    )
-    return rows.render_derived()
+    rows = sa.func.unnest(*arrays).table_valued(*columns, with_ordinality=ordinal)
+    return rows.render_derived(name=Alias.CARRIED)
 
 
 def _array(parameter: str, kind: str) -> sa.ColumnElement[Any]:
