@@ -22,6 +22,7 @@ from destination.errors import RequestError
 from destination.progress import Progress
 from destination.schema import Column, Table
 from destination.warehouse.ddl import Conversion, NamedType
+from destination.warehouse.expressions import Expressions
 from destination.warehouse.naming import Naming
 from destination.warehouse.stored import StoredColumn, StoredTable, TableName
 
@@ -45,11 +46,10 @@ class Capabilities:
     reserved_schema_prefix: str
 
 
-class Session(ABC):
+class Session(Expressions, ABC):
     """One transaction in a warehouse.
 
     Attributes:
-        flags_type: the type of `flags`.
         carrying: whether statements may carry rows.
         landed: tells in a later session whether what this one did is there; None for work that may
             be done again.
@@ -57,7 +57,6 @@ class Session(ABC):
     """
 
     capabilities: Capabilities
-    flags_type: NamedType
     carrying: bool = True
     landed: Callable[[Session], bool] | None = None
 
@@ -183,10 +182,6 @@ class Session(ABC):
         """A stored column's value as one of another type; a DECIMAL keeps all its digits."""
 
     @abstractmethod
-    def fraction_digits(self, number: sa.ColumnElement[Any]) -> sa.ColumnElement[int]:
-        """How many digits a number has behind the point, without zeros at the end."""
-
-    @abstractmethod
     def has_written(self, table: sa.Table) -> Callable[[Session], bool]:
         """What tells in a later session whether rows that this one writes to a table are there."""
 
@@ -299,46 +294,6 @@ class Session(ABC):
             target: the table, which is empty.
             work: fills it by `copy`; it may run twice, each time from the beginning.
         """
-
-    @abstractmethod
-    def upsert(
-        self, target: sa.Table, rows: sa.Select[Any], names: Sequence[str], key: Sequence[str]
-    ) -> sa.Executable:
-        """A statement that inserts rows, or updates the row of the same key.
-
-        Args:
-            target: the table.
-            rows: the rows, each key at most once.
-            names: the stored names of their columns.
-            key: those of the key among them.
-        """
-
-    @abstractmethod
-    def last_rows(
-        self,
-        columns: Sequence[sa.ColumnElement[Any]],
-        key: Sequence[sa.ColumnElement[Any]],
-        order: sa.ColumnElement[Any],
-    ) -> sa.Select[Any]:
-        """A query of these columns in the last row, by an order, of each key."""
-
-    @abstractmethod
-    def is_modified(self, mask: sa.ColumnElement[Any], position: int) -> sa.ColumnElement[bool]:
-        """Whether a mask of `rows.MODIFIED` has a value in the column at a position."""
-
-    @abstractmethod
-    def flags(self, mask: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-        """A mask of `rows.MODIFIED` as flags, of the type `flags_type`, that can be united."""
-
-    @abstractmethod
-    def united(
-        self, flags: sa.ColumnElement[Any], others: sa.ColumnElement[Any]
-    ) -> sa.ColumnElement[Any]:
-        """The flags that are set in either."""
-
-    @abstractmethod
-    def is_set(self, flags: sa.ColumnElement[Any], position: int) -> sa.ColumnElement[bool]:
-        """Whether the flag of the column at a position is set."""
 
 
 def required(name: TableName, stored: StoredTable | None) -> StoredTable:

@@ -32,9 +32,9 @@ from destination.warehouse.postgres.contract import LOCK_TIMEOUT
 from destination.warehouse.postgres.copying import Copying
 from destination.warehouse.postgres.driver import as_sqlalchemy, driver_of, names_of
 from destination.warehouse.postgres.errors import LOCK_NOT_AVAILABLE, sqlstate, value_refusal
+from destination.warehouse.postgres.expressions import PostgresExpressions
 from destination.warehouse.postgres.marks import Mark
 from destination.warehouse.postgres.outcome import Transaction, short_number
-from destination.warehouse.postgres.upsert import Upsert
 from destination.warehouse.stored import StoredColumn, StoredTable, TableName
 
 WHOLE_PAGES: dict[str, Any] = {"postgresql_with": {"toast_tuple_target": 8160}}
@@ -74,11 +74,10 @@ class _GivingWayError(Exception):
     """Somebody waits for a table from which all are barred."""
 
 
-class PostgresSession(Session):
+class PostgresSession(PostgresExpressions, Session):
     """A transaction in PostgreSQL."""
 
     capabilities = CAPABILITIES
-    flags_type = NamedType("bit varying")
 
     def __init__(
         self, connection: sa.Connection, cancellation: Cancellation, *, carrying: bool = True
@@ -229,9 +228,6 @@ class PostgresSession(Session):
 
     def conversion(self, value: sa.Column[Any], old: StoredColumn, new: Column) -> Conversion:
         return conversions.conversion(value, old, new)
-
-    def fraction_digits(self, number: sa.ColumnElement[Any]) -> sa.ColumnElement[int]:
-        return sa.func.min_scale(number)
 
     def has_written(self, table: sa.Table) -> Callable[[Session], bool]:
         if self._number is None:
@@ -387,36 +383,6 @@ class PostgresSession(Session):
         else:
             savepoint.commit()
         return result
-
-    def upsert(
-        self, target: sa.Table, rows: sa.Select[Any], names: Sequence[str], key: Sequence[str]
-    ) -> sa.Executable:
-        return Upsert(target, rows, names, key)
-
-    def last_rows(
-        self,
-        columns: Sequence[sa.ColumnElement[Any]],
-        key: Sequence[sa.ColumnElement[Any]],
-        order: sa.ColumnElement[Any],
-    ) -> sa.Select[Any]:
-        rows = sa.select(*columns).ext(postgresql.distinct_on(*key))
-        return rows.order_by(*key, order.desc())
-
-    def is_modified(self, mask: sa.ColumnElement[Any], position: int) -> sa.ColumnElement[bool]:
-        return sa.func.get_byte(mask, position) == 1
-
-    def flags(self, mask: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-        digits = sa.literal("x") + sa.func.encode(mask, "hex")
-        return sa.cast(digits, self.flags_type)
-
-    def united(
-        self, flags: sa.ColumnElement[Any], others: sa.ColumnElement[Any]
-    ) -> sa.ColumnElement[Any]:
-        return flags.op("|")(others)
-
-    def is_set(self, flags: sa.ColumnElement[Any], position: int) -> sa.ColumnElement[bool]:
-        last_of_byte = position * 8 + 7
-        return sa.func.get_bit(flags, last_of_byte) == 1
 
     def _execute_raw(self, statement: sql.Composed) -> None:
         """Execute a statement that SQLAlchemy has no words for."""

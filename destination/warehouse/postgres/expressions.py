@@ -1,0 +1,52 @@
+"""How PostgreSQL says what statements need and SQLAlchemy has no neutral words for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+from destination.warehouse.ddl import NamedType
+from destination.warehouse.expressions import Expressions
+from destination.warehouse.postgres.upsert import Upsert
+
+
+class PostgresExpressions(Expressions):
+    """PostgreSQL's parts of statements."""
+
+    flags_type = NamedType("bit varying")
+
+    def fraction_digits(self, number: sa.ColumnElement[Any]) -> sa.ColumnElement[int]:
+        return sa.func.min_scale(number)
+
+    def upsert(
+        self, target: sa.Table, rows: sa.Select[Any], names: Sequence[str], key: Sequence[str]
+    ) -> sa.Executable:
+        return Upsert(target, rows, names, key)
+
+    def last_rows(
+        self,
+        columns: Sequence[sa.ColumnElement[Any]],
+        key: Sequence[sa.ColumnElement[Any]],
+        order: sa.ColumnElement[Any],
+    ) -> sa.Select[Any]:
+        rows = sa.select(*columns).ext(postgresql.distinct_on(*key))
+        return rows.order_by(*key, order.desc())
+
+    def is_modified(self, mask: sa.ColumnElement[Any], position: int) -> sa.ColumnElement[bool]:
+        return sa.func.get_byte(mask, position) == 1
+
+    def flags(self, mask: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        digits = sa.literal("x") + sa.func.encode(mask, "hex")
+        return sa.cast(digits, self.flags_type)
+
+    def united(
+        self, flags: sa.ColumnElement[Any], others: sa.ColumnElement[Any]
+    ) -> sa.ColumnElement[Any]:
+        return flags.op("|")(others)
+
+    def is_set(self, flags: sa.ColumnElement[Any], position: int) -> sa.ColumnElement[bool]:
+        last_of_byte = position * 8 + 7
+        return sa.func.get_bit(flags, last_of_byte) == 1
