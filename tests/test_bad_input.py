@@ -205,3 +205,14 @@ def test_wrong_key_of_a_file_that_decrypts_by_chance(client: Client, database: D
         client.files.keys = {str(path): os.urandom(32)}
         assert client.send(TABLE, replace_files=[str(path)]).WhichOneof("response") == "task"
     assert database.rows("t") == []
+
+
+@pytest.mark.parametrize("field", ["compression", "encryption"])
+def test_layer_that_is_unknown_is_a_task(client: Client, database: Database, field: str) -> None:
+    client.files = plain(client.files.directory)
+    assert client.create(TABLE).success
+    request = client.request(TABLE, replace_files=[client.files.write_bytes("f", b"id\n1\n")])
+    setattr(request.file_params, field, 99)
+    answer = client.stub.WriteBatch(request)
+    assert f"{field} 99 of the batch files is not supported" in answer.task.message, answer
+    assert database.rows("t") == []

@@ -224,6 +224,22 @@ def test_comments_of_the_customer_survive_every_change(client: Client, database:
     assert database.execute("SELECT obj_description('{schema}.t'::regclass)") == [("my table",)]
 
 
+def test_comment_of_the_customer_on_the_key_survives_another_key(
+    client: Client, database: Database
+) -> None:
+    said = "SELECT conname::text, obj_description(oid) FROM pg_constraint WHERE contype = 'p' AND conrelid = '{schema}.t'::regclass"
+    assert client.create(table(ID)).success
+    [(name, _)] = database.execute(said)
+    database.execute("COMMENT ON CONSTRAINT {name} ON {schema}.t IS 'it''s mine'", name=str(name))
+    for wanted in (
+        table(ID, column("other", common.INT, key=True)),
+        table(ID, column("other", common.LONG, key=True), column("v")),
+        table(ID, column("other", common.LONG), column("v")),
+    ):
+        assert client.alter(wanted).success
+        assert [comment for _, comment in database.execute(said)] == ["it's mine"]
+
+
 @pytest.mark.parametrize("name", [*OWN_NAMES, *(alias.rsplit("_", 1)[1] for alias in Alias)])
 def test_tables_may_have_the_names_that_statements_use(
     client: Client, database: Database, name: str
@@ -385,3 +401,20 @@ def test_two_columns_that_would_be_stored_as_one_are_a_task(client: Client) -> N
         client.write_history(wanted, update=[[row]]),
     ):
         assert "more than once" in answer.task.message
+
+
+def test_migrations_onto_the_stored_name_of_another_column_lose_nothing(
+    client: Client, database: Database
+) -> None:
+    stored = NAMING.stored(LONG_NAME)
+    wanted = table(ID, column(LONG_NAME), column("v"))
+    assert client.create(wanted).success
+    assert client.write(wanted, replace=[[{"id": 1, LONG_NAME: "a", "v": "b"}]]).success
+    copied = sdk.CopyColumn(from_column="v", to_column=stored)
+    for answer in (
+        client.migrate("t", **rename_column("v", stored)),
+        client.migrate("t", copy=sdk.CopyOperation(copy_column=copied)),
+    ):
+        assert answer.task.message, answer
+    assert client.describe("t").table == wanted
+    assert database.rows("t") == [(1, "a", "b")]

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.schema import SetConstraintComment
 
 from destination.errors import RequestError
 from destination.schema import (
@@ -144,8 +145,9 @@ def apply(session: Session, stored: StoredTable, alteration: Alteration) -> None
     Raises:
         RequestError: if rows would share a key.
     """
-    clause = stored.clause
+    clause, key_comment = stored.clause, None
     if alteration.key is not None and stored.key_constraint is not None:
+        key_comment = _key_comment(session, stored)
         session.execute(DropConstraint(clause, stored.key_constraint))
     for left in alteration.left_key:
         session.execute(DropNotNull(clause, left.name))
@@ -160,7 +162,7 @@ def apply(session: Session, stored: StoredTable, alteration: Alteration) -> None
         _tell(session, stored, old, column)
     if alteration.key:
         _fill_new_key(session, stored, alteration)
-        _add_key(session, stored, alteration.key)
+        _add_key(session, stored, alteration.key, key_comment)
 
 
 def _fill_new_key(session: Session, stored: StoredTable, alteration: Alteration) -> None:
@@ -184,9 +186,19 @@ def _neutral(stored: StoredColumn) -> sa.ColumnElement[Any]:
     return sa.cast(text, NamedType(stored.type_name))
 
 
-def _add_key(session: Session, stored: StoredTable, columns: tuple[Column, ...]) -> None:
+def _key_comment(session: Session, stored: StoredTable) -> str | None:
+    """What the customer says of a table's primary key."""
+    table = stored.clause
+    key = sa.inspect(session.connection).get_pk_constraint(table.name, table.schema)
+    return key.get("comment")
+
+
+def _add_key(
+    session: Session, stored: StoredTable, columns: tuple[Column, ...], comment: str | None
+) -> None:
     key = tuple(session.name(column.name) for column in columns)
-    adding = AddPrimaryKey(stored.clause, key_name(session, stored.clause), key)
+    name = key_name(session, stored.clause)
+    adding = AddPrimaryKey(stored.clause, name, key)
     with concerning(*[column.name for column in columns]):
         if session.unless_duplicate(lambda: session.execute(adding)) is None:
             names = ", ".join(f'"{column.name}"' for column in columns)
@@ -194,6 +206,11 @@ def _add_key(session: Session, stored: StoredTable, columns: tuple[Column, ...])
                 f"{stored.name}: rows that are there would share a primary key of ({names}): drop "
                 f"the table and re-sync it"
             )
+    if comment is not None:
+        clause = session.clause(stored.name, [sa.Column(column) for column in key])
+        constraint = sa.PrimaryKeyConstraint(*key, name=name, comment=comment)
+        clause.append_constraint(constraint)
+        session.execute(SetConstraintComment(constraint))
 
 
 def _retype(session: Session, stored: StoredTable, old: StoredColumn, column: Column) -> None:
