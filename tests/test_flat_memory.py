@@ -1,0 +1,52 @@
+"""The connector's memory does not grow with the number of calls."""
+
+import gc
+from pathlib import Path
+
+from destination.sdk import common_pb2 as common
+from destination_tester.model import ACTIVE, END, OPEN_END, START
+from destination_tester.notation import UNMODIFIED, Cell
+from tests.fix_connector import Client, column
+from tests.test_widths import BASE
+
+COLUMNS = 300
+WARM_UP, CALLS = 5, 15
+GROWTH_MIB = 20
+HISTORY = common.Table(
+    name="t",
+    columns=[
+        column("id", common.INT, key=True),
+        *(column(f"c{i}", common.INT) for i in range(COLUMNS - 4)),
+        column(START, common.UTC_DATETIME, key=True),
+        column(END, common.UTC_DATETIME),
+        column(ACTIVE, common.BOOLEAN),
+    ],
+)
+
+
+def kept_mib() -> int:
+    """What stays in memory when all that nothing refers to is gone."""
+    gc.collect()
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) >> 10 for line in lines if line.startswith("VmRSS"))
+
+
+def test_batches_into_wide_tables_in_flat_memory(client: Client) -> None:
+    """Statements about 300 columns: each that is kept would take megabytes."""
+    assert client.create(HISTORY).success
+    whole: dict[str, Cell] = {
+        **dict.fromkeys((each.name for each in HISTORY.columns), 1),
+        START: BASE, END: OPEN_END, ACTIVE: True,
+    }  # fmt: skip
+    partial: dict[str, Cell] = {
+        **dict.fromkeys(whole, UNMODIFIED),
+        "id": 1,
+        START: BASE.replace(year=2025),
+    }
+    after_warm_up = 0
+    for call in range(CALLS):
+        answer = client.write_history(HISTORY, replace=[[whole]], update=[[partial, partial]])
+        assert answer.success, answer
+        if call == WARM_UP:
+            after_warm_up = kept_mib()
+    assert kept_mib() - after_warm_up < GROWTH_MIB
