@@ -218,7 +218,7 @@ class PostgresWarehouse(Warehouse):
             creator=self._connect,
             use_native_hstore=False,
             hide_parameters=True,
-            query_cache_size=0,  # it is keyed by tables as objects: it would keep each, and find none
+            query_cache_size=0,  # keyed by tables as objects: kept for each transaction alone
             **pool,
         )
 
@@ -365,7 +365,7 @@ def _connected(engine: sa.Engine) -> Iterator[sa.Connection]:
     with telemetry.waiting("connection"):
         connection = engine.connect()
     with connection, telemetry.held(Metric.CONNECTIONS_USED):
-        yield connection
+        yield connection.execution_options(compiled_cache={})
 
 
 @contextmanager
