@@ -114,13 +114,19 @@ def test_copy_table_to_history_mode(soft: Client, database: Database) -> None:
     assert "exists already" in refused(soft, "h", **copy_to_history("h", "t"))
 
 
-def test_history_to_soft_delete(history: Client, database: Database) -> None:
+@pytest.mark.parametrize("keep", [None, True, False])
+def test_history_to_soft_delete_keeps_deleted_rows_whatever_is_asked(
+    history: Client, database: Database, *, keep: bool | None
+) -> None:
+    migration = sync_mode(sdk.HISTORY_TO_SOFT_DELETE, DELETED)
+    if keep is not None:
+        migration["table_sync_mode_migration"].keep_deleted_rows = keep
     rows = [version(1, "2005-06-01T00:00:00Z", "last")]
     earliest: list[Row] = [{"id": 1, START: "2005-06-01T00:00:00Z"}]
     assert history.write_history(HISTORY, earliest=[earliest], replace=[rows]).success
     ends: list[Row] = [{"id": 2, END: "2007-01-01T00:00:00Z"}]
     assert history.write_history(HISTORY, delete=[ends]).success
-    twice(history, "t", **sync_mode(sdk.HISTORY_TO_SOFT_DELETE, DELETED))
+    twice(history, "t", **migration)
     assert [c.name for c in history.describe("t").table.columns] == ["id", "desc", SYNCED, DELETED]
     assert database.execute('SELECT id, "desc", _fivetran_deleted FROM {schema}.t ORDER BY 1') == [
         (1, "last", False), (2, None, True),

@@ -66,6 +66,9 @@ FURTHER = {
     "default_toast_compression": "pglz",
     "debug_parallel_query": "regress",
     "from_collapse_limit": "1",
+    "session_replication_role": "replica",
+    "default_tablespace": "pg_default",
+    "temp_tablespaces": "pg_default",
 }
 """Settings that a transaction's first command decides, and some that are respected."""
 
