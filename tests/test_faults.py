@@ -1,5 +1,6 @@
 """Connections that break, sessions in the way, clients that give up: rows land once or not at all."""
 
+import logging
 import random
 import sys
 import threading
@@ -226,6 +227,17 @@ def test_statement_cancelled_by_an_administrator(client: Client, database: Datab
     assert "statement_timeout" in answer.task.message
     assert database.rows("t") == []
     assert client.write(KEYED, replace=[ROWS]).success
+
+
+def test_connection_lost_between_calls_is_no_error_in_the_log(
+    client: Client, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert client.create(KEYED).success
+    ours = "application_name LIKE 'fivetran%' AND pid <> pg_backend_pid()"
+    database.execute(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {ours}")
+    assert client.write(KEYED, replace=[ROWS]).success
+    assert has_rows_once(database)
+    assert [r.getMessage() for r in caplog.records if r.levelno >= logging.ERROR] == []
 
 
 def test_session_ended_by_an_administrator_is_retried(client: Client, database: Database) -> None:

@@ -99,10 +99,11 @@ def test_privilege_that_is_missing_comes_with_its_grant(
             as_administrator(german_server, german, given)
     as_administrator(german_server, german, f"REVOKE {revoked}")
     other = common.Table(name="other", columns=[KEY])
+    many: list[Row] = [{**row, "id": i, "text": "x" * 100} for i in range(20_000)]  # are staged
     answer = (
         german.create(other)
         if revoked.startswith("CREATE")
-        else german.write(TABLE, replace=[[row]])
+        else german.write(TABLE, replace=[many])
     )
     names = f'"{german.schema}"', f'"{german.schema}"."t 5"'
     assert "a privilege is missing" in answer.task.message

@@ -365,7 +365,12 @@ def _connected(engine: sa.Engine) -> Iterator[sa.Connection]:
     with telemetry.waiting("connection"):
         connection = engine.connect()
     with connection, telemetry.held(Metric.CONNECTIONS_USED):
-        yield connection.execution_options(compiled_cache={})
+        try:
+            yield connection.execution_options(compiled_cache={})
+        except DBAPIError as error:
+            if error.connection_invalidated:  # of a statement that SQLAlchemy does not know of
+                connection.invalidate()
+            raise
 
 
 @contextmanager
