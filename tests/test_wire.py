@@ -14,7 +14,7 @@ UNKNOWN = 77
 def test_way_to_write_files_that_is_unknown_is_refused(field: str) -> None:
     message = sdk.FileParams()
     setattr(message, field, UNKNOWN)
-    with pytest.raises(RequestError, match=f"{field} 77 is unknown"):
+    with pytest.raises(RequestError, match=f"{field} 77 of the batch files is not supported"):
         wire.file_params_from_wire(message)
 
 
