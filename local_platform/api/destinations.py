@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
 from destination.sdk import common_pb2 as common
 from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
@@ -122,11 +123,8 @@ class Destinations:
             ConflictError: if there is one of that name.
         """
         made = Group(name=name)
-        try:
-            with self._store.writing() as session:
-                session.add(made)
-        except sa.exc.IntegrityError as error:
-            raise ConflictError(f"there is a group named '{name}' already") from error
+        with self._adding(f"there is a group named '{name}' already") as session:
+            session.add(made)
         return made
 
     def create(self, group_id: str, wanted: Wanted, *, test: bool, **further: str) -> Destination:
@@ -146,11 +144,8 @@ class Destinations:
         made.id = group_id
         for name, value in further.items():
             setattr(made, name, value)
-        try:
-            with self._store.writing() as session:
-                session.add(made)
-        except sa.exc.IntegrityError as error:
-            raise ConflictError(f"group {group_id} has a destination already") from error
+        with self._adding(f"group {group_id} has a destination already") as session:
+            session.add(made)
         return made
 
     def create_named(self, name: str, wanted: Wanted) -> Destination:
@@ -162,14 +157,20 @@ class Destinations:
         """
         made = self._made(wanted, test=True)
         made.id = identity()
+        with self._adding(f"there is a destination named '{name}' already") as session:
+            session.add(Group(id=made.id, name=name))
+            session.flush()
+            session.add(made)
+        return made
+
+    @contextmanager
+    def _adding(self, taken: str) -> Iterator[Session]:
+        """A session to add to; a ConflictError says what is taken."""
         try:
             with self._store.writing() as session:
-                session.add(Group(id=made.id, name=name))
-                session.flush()
-                session.add(made)
+                yield session
         except sa.exc.IntegrityError as error:
-            raise ConflictError(f"there is a destination named '{name}' already") from error
-        return made
+            raise ConflictError(taken) from error
 
     def _made(self, wanted: Wanted, *, test: bool) -> Destination:
         self._check(wanted)
