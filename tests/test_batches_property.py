@@ -48,15 +48,13 @@ def by_repr(rows: Sequence[tuple[object, ...]]) -> list[str]:
     return sorted(repr(tuple(0.0 if value == 0.0 else value for value in row)) for row in rows)
 
 
-@pytest.mark.parametrize("file_format", [sdk.CSV, sdk.PARQUET], ids=["csv", "parquet"])
-@examples(30)
-@given(data=st.data())
-def test_random_batches_match_the_model(
-    file_format: sdk.BatchFileFormat,
+def require_equal_to_model(
     stub: DestinationConnectorStub,
-    session_connection: psycopg.Connection,
+    connection: psycopg.Connection,
     data: st.DataObject,
+    file_format: sdk.BatchFileFormat,
 ) -> None:
+    """Write drawn batches to a drawn table, and compare it with the model after each."""
     schema = f"property_{uuid4().hex[:12]}"
     directory = Path(tempfile.mkdtemp())
     client = Client(stub, schema, BatchFiles(directory, file_format))
@@ -72,10 +70,22 @@ def test_random_batches_match_the_model(
             )
             assert answer.success, answer
             apply(model, batch)
-            found = contents(session_connection, schema, table)
+            found = contents(connection, schema, table)
             assert by_repr(found) == by_repr([tuple(row.values()) for row in model.rows])
     finally:
         shutil.rmtree(directory)
-        session_connection.execute(
+        connection.execute(
             sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema))
         )
+
+
+@pytest.mark.parametrize("file_format", [sdk.CSV, sdk.PARQUET], ids=["csv", "parquet"])
+@examples(30)
+@given(data=st.data())
+def test_random_batches_match_the_model(
+    file_format: sdk.BatchFileFormat,
+    stub: DestinationConnectorStub,
+    session_connection: psycopg.Connection,
+    data: st.DataObject,
+) -> None:
+    require_equal_to_model(stub, session_connection, data, file_format)

@@ -9,7 +9,6 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
-from uuid import uuid4
 
 import httpx
 import psycopg
@@ -145,14 +144,3 @@ def connector(server_port: int, postgres_uri: str) -> Listening:
 def served(connector: Listening, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with serving(tmp_path_factory.mktemp("platform") / "state", connector) as found:
         yield found
-
-
-@pytest.fixture
-def schema_name(session_connection: psycopg.Connection) -> Iterator[str]:
-    """A schema for a connection, dropped afterwards."""
-    name = f"platform_{uuid4().hex[:8]}"
-    yield name
-    identifier = psycopg.sql.Identifier(name)
-    session_connection.execute(
-        psycopg.sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(identifier)
-    )

@@ -12,9 +12,9 @@ UNKNOWN = "0123456789abcdef"
 
 
 def test_connection_is_tested_synced_and_resynced_and_its_tables_are_there(
-    served: Served, schema_name: str
+    served: Served, schema: str
 ) -> None:
-    made = served.shop(schema_name, config={"visits": True})
+    made = served.shop(schema, config={"visits": True})
     assert made["status"]["setup_state"] == "connected"
     assert [(each["title"], each["status"]) for each in made["setup_tests"]] == [
         ("Reaching the shop", "PASSED"), ("Logging in", "PASSED"),
@@ -26,11 +26,11 @@ def test_connection_is_tested_synced_and_resynced_and_its_tables_are_there(
     assert found["succeeded_at"] is not None
     assert found["failed_at"] is None
     schemas = served.send("GET", f"/connections/{made['id']}/schemas")["schemas"]
-    orders = schemas[schema_name]["tables"]["orders"]
+    orders = schemas[schema]["tables"]["orders"]
     assert orders["columns"]["customerId"]["name_in_destination"] == "customer_id"
-    name = f"{schemas[schema_name]['name_in_destination']}.{orders['name_in_destination']}"
+    name = f"{schemas[schema]['name_in_destination']}.{orders['name_in_destination']}"
     assert served.rows(f"SELECT count(*), max(id) FROM {name}") == [(5_000, 5_000)]
-    assert served.rows(f"SELECT count(*) FROM {schema_name}.visits") == [(20,)]
+    assert served.rows(f"SELECT count(*) FROM {schema}.visits") == [(20,)]
     before = served.rows(f"SELECT max(_fivetran_synced) FROM {name}")
     served.send("POST", f"/connections/{made['id']}/resync", {})
     assert served.ended(made["id"])["failed_at"] is None
@@ -39,37 +39,33 @@ def test_connection_is_tested_synced_and_resynced_and_its_tables_are_there(
     assert after[0][1] == 5_000
 
 
-def test_choice_holds(served: Served, schema_name: str) -> None:
-    made = served.shop(schema_name)
+def test_choice_holds(served: Served, schema: str) -> None:
+    made = served.shop(schema)
     path = f"/connections/{made['id']}"
     tables = {
         "orders": {"enabled": False}, "customers": {"sync_mode": "HISTORY"},
         "products": {"columns": {"price": {"enabled": False}}},
     }  # fmt: skip
-    changed = served.send(
-        "PATCH", f"{path}/schemas", {"schemas": {schema_name: {"tables": tables}}}
-    )
-    assert changed["schemas"][schema_name]["tables"]["orders"]["enabled"] is False
+    changed = served.send("PATCH", f"{path}/schemas", {"schemas": {schema: {"tables": tables}}})
+    assert changed["schemas"][schema]["tables"]["orders"]["enabled"] is False
     for _ in range(2):
         served.send("POST", f"{path}/sync")
         assert served.ended(made["id"])["failed_at"] is None
     names = served.rows(
-        f"SELECT DISTINCT table_name FROM information_schema.tables WHERE table_schema = '{schema_name}'"
+        f"SELECT DISTINCT table_name FROM information_schema.tables WHERE table_schema = '{schema}'"
     )
     assert sorted(names) == [("customers",), ("products",)]
     columns = served.rows(
         "SELECT column_name FROM information_schema.columns"
-        f" WHERE table_schema = '{schema_name}' AND table_name = 'products'"
+        f" WHERE table_schema = '{schema}' AND table_name = 'products'"
     )
     assert ("price",) not in columns
-    versions = served.rows(
-        f"SELECT count(*) FROM {schema_name}.customers WHERE NOT _fivetran_active"
-    )
+    versions = served.rows(f"SELECT count(*) FROM {schema}.customers WHERE NOT _fivetran_active")
     assert versions[0][0] >= 1
 
 
-def test_failing_test_says_what_to_do_and_sets_nothing_up(served: Served, schema_name: str) -> None:
-    made = served.shop(schema_name, config={"password": "coffee"})
+def test_failing_test_says_what_to_do_and_sets_nothing_up(served: Served, schema: str) -> None:
+    made = served.shop(schema, config={"password": "coffee"})
     assert made["status"]["setup_state"] == "incomplete"
     assert [each["status"] for each in made["setup_tests"]] == ["PASSED", "FAILED"]
     assert 'Enter "tea"' in made["setup_tests"][1]["message"]
@@ -79,10 +75,8 @@ def test_failing_test_says_what_to_do_and_sets_nothing_up(served: Served, schema
     assert mended["status"]["setup_state"] == "connected"
 
 
-def test_setup_that_breaks_later_is_broken_and_its_sync_fails(
-    served: Served, schema_name: str
-) -> None:
-    made = served.shop(schema_name)
+def test_setup_that_breaks_later_is_broken_and_its_sync_fails(served: Served, schema: str) -> None:
+    made = served.shop(schema)
     path = f"/connections/{made['id']}"
     body = {"config": {"password": "coffee"}, "run_setup_tests": False}
     served.send("PATCH", path, body)
@@ -94,17 +88,17 @@ def test_setup_that_breaks_later_is_broken_and_its_sync_fails(
     assert "coffee" not in str(found)
 
 
-def test_missing_fields_leave_the_setup_incomplete(served: Served, schema_name: str) -> None:
-    body = {"group_id": served.group, "service": "shop", "config": {"schema": schema_name}}
+def test_missing_fields_leave_the_setup_incomplete(served: Served, schema: str) -> None:
+    body = {"group_id": served.group, "service": "shop", "config": {"schema": schema}}
     made = served.send("POST", "/connections", body, 201)
     assert made["status"]["setup_state"] == "incomplete"
     assert made["setup_tests"][0]["message"] == "fill in: Shop, Password"
 
 
 def test_second_sync_is_refused_while_one_runs_and_stops_when_deleted(
-    served: Served, schema_name: str
+    served: Served, schema: str
 ) -> None:
-    made = served.shop(schema_name, config={"size": "large"})
+    made = served.shop(schema, config={"size": "large"})
     path = f"/connections/{made['id']}"
     served.send("POST", f"{path}/sync")
     assert served.refused("POST", f"{path}/sync") == (409, "Conflict")
@@ -114,13 +108,13 @@ def test_second_sync_is_refused_while_one_runs_and_stops_when_deleted(
     assert served.platform.runner.progress(made["id"]) is None
 
 
-def test_sync_that_is_stopped_keeps_what_came(served: Served, schema_name: str) -> None:
-    made = served.shop(schema_name, config={"size": "large"})
+def test_sync_that_is_stopped_keeps_what_came(served: Served, schema: str) -> None:
+    made = served.shop(schema, config={"size": "large"})
     connections, runner = served.platform.connections, served.platform.runner
     connections.sync(made["id"])
     wait(
         lambda: runner.progress(made["id"]),
-        lambda found: found and found.report()["tables"].get(f"{schema_name}.orders"),
+        lambda found: found and found.report()["tables"].get(f"{schema}.orders"),
     )
     connections.stop(made["id"])
     assert served.ended(made["id"])["failed_at"] is None
@@ -128,11 +122,11 @@ def test_sync_that_is_stopped_keeps_what_came(served: Served, schema_name: str) 
         run = latest(session, made["id"])
     assert run is not None
     assert run.status == "stopped"
-    assert served.rows(f"SELECT count(*) FROM {schema_name}.orders") == [(run.rows - 16,)]
+    assert served.rows(f"SELECT count(*) FROM {schema}.orders") == [(run.rows - 16,)]
 
 
-def test_unpaused_connection_is_synced_by_itself(served: Served, schema_name: str) -> None:
-    made = served.shop(schema_name, paused=False)
+def test_unpaused_connection_is_synced_by_itself(served: Served, schema: str) -> None:
+    made = served.shop(schema, paused=False)
     found = wait(
         lambda: served.send("GET", f"/connections/{made['id']}"), lambda one: one["succeeded_at"]
     )
@@ -191,8 +185,8 @@ def test_built_in_destination_passes_its_tests(served: Served) -> None:
     assert {each["status"] for each in tested["setup_tests"]} == {"PASSED"}
 
 
-def test_destination_with_connections_is_not_deleted(served: Served, schema_name: str) -> None:
-    served.shop(schema_name)
+def test_destination_with_connections_is_not_deleted(served: Served, schema: str) -> None:
+    served.shop(schema)
     assert served.refused("DELETE", f"/destinations/{served.group}") == (409, "Conflict")
 
 
@@ -264,8 +258,8 @@ def test_connections_that_cannot_be_are_refused(
     assert state(served) == before
 
 
-def test_choices_that_cannot_be_are_refused(served: Served, schema_name: str) -> None:
-    made = served.shop(schema_name)
+def test_choices_that_cannot_be_are_refused(served: Served, schema: str) -> None:
+    made = served.shop(schema)
     path = f"/connections/{made['id']}/schemas"
     before = served.send("GET", path)
     tables: list[dict[str, Any]] = [
@@ -276,15 +270,15 @@ def test_choices_that_cannot_be_are_refused(served: Served, schema_name: str) ->
         {"orders": {"enabled": "no"}},
     ]
     for each in tables:
-        body = {"schemas": {schema_name: {"tables": each}}}
+        body = {"schemas": {schema: {"tables": each}}}
         assert served.refused("PATCH", path, body) == (400, "InvalidInput"), each
     assert served.refused("PATCH", path, {"schemas": {"other": {}}}) == (400, "InvalidInput")
     assert served.send("GET", path) == before
 
 
-def test_two_connections_do_not_share_a_schema(served: Served, schema_name: str) -> None:
-    served.shop(schema_name)
-    body = {"group_id": served.group, "service": "shop", "config": {"schema": schema_name}}
+def test_two_connections_do_not_share_a_schema(served: Served, schema: str) -> None:
+    served.shop(schema)
+    body = {"group_id": served.group, "service": "shop", "config": {"schema": schema}}
     assert served.refused("POST", "/connections", body) == (409, "Conflict")
 
 

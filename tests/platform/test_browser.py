@@ -46,18 +46,18 @@ def page(browser: Browser, served: Served) -> Iterator[Page]:
 
 
 def test_from_nothing_to_rows(
-    page: Page, browser: Browser, served: Served, schema_name: str, tmp_path: Path
+    page: Page, browser: Browser, served: Served, schema: str, tmp_path: Path
 ) -> None:
-    _set_up(page, schema_name, tmp_path)
+    _set_up(page, schema, tmp_path)
     _choose(page)
     _sync_twice(page)
-    _look_at_rows(page, schema_name)
-    assert served.rows(f"SELECT count(*) FROM {schema_name}.orders") == [(5020,)]
-    _look_at_history_and_runs(page, schema_name)
-    _fits(browser, served, schema_name)
+    _look_at_rows(page, schema)
+    assert served.rows(f"SELECT count(*) FROM {schema}.orders") == [(5020,)]
+    _look_at_history_and_runs(page, schema)
+    _fits(browser, served, schema)
 
 
-def _set_up(page: Page, schema_name: str, directory: Path) -> None:
+def _set_up(page: Page, schema: str, directory: Path) -> None:
     """A field of every kind; a wrong password, and its remedy."""
     page.goto("/")
     expect(page.get_by_text("No connections yet")).to_be_visible()
@@ -68,7 +68,7 @@ def _set_up(page: Page, schema_name: str, directory: Path) -> None:
     expect(conditional).to_be_hidden()
     page.get_by_role("switch", name="Visits of the site").check()
     expect(conditional).to_have_value("20")
-    page.get_by_label("Destination schema").fill(schema_name)
+    page.get_by_label("Destination schema").fill(schema)
     page.get_by_label("Shop", exact=True).fill("corner")
     page.get_by_label("Password").fill("coffee")
     page.get_by_label("Medium").check()
@@ -107,10 +107,10 @@ def _sync_twice(page: Page) -> None:
     expect(page.locator("#changes + .changes")).to_contain_text("origin")
 
 
-def _look_at_rows(page: Page, schema_name: str) -> None:
+def _look_at_rows(page: Page, schema: str) -> None:
     """Values are text and nothing else."""
     page.get_by_role("link", name="Tables", exact=True).click()
-    page.get_by_role("link", name=f"{schema_name}.orders").click()
+    page.get_by_role("link", name=f"{schema}.orders").click()
     expect(page.get_by_text("<b>fragile</b>").first).to_be_visible()
     assert page.locator("td b").count() == 0
     first = page.locator("tbody td").first
@@ -121,9 +121,9 @@ def _look_at_rows(page: Page, schema_name: str) -> None:
     expect(page.locator("tbody tr")).to_have_count(50)
 
 
-def _look_at_history_and_runs(page: Page, schema_name: str) -> None:
+def _look_at_history_and_runs(page: Page, schema: str) -> None:
     page.get_by_role("link", name="Tables", exact=True).click()
-    page.get_by_role("link", name=f"{schema_name}.customers").click()
+    page.get_by_role("link", name=f"{schema}.customers").click()
     page.locator("tr.gone").get_by_role("link", name="versions").first.click()
     expect(page.locator(".timeline rect")).not_to_have_count(0)
     expect(page.get_by_role("heading", name=re.compile("version"))).to_be_visible()

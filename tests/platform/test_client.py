@@ -31,15 +31,15 @@ def simulated(fivetran: Fivetran, served: Served, schema: str, outcome: str) -> 
 
 
 def test_destination_and_connection_are_made_and_synced_and_their_tables_listed(
-    fivetran: Fivetran, served: Served, schema_name: str
+    fivetran: Fivetran, served: Served, schema: str
 ) -> None:
     group = fivetran.create_group("of the client")
     destination = fivetran.create_destination(group, "embedded", {}, region="LOCAL")
     assert destination.setup_status == "connected"
     assert all(each.passed for each in fivetran.test_destination(destination.id))
     config = {"shop": "corner", "password": "tea", "size": "medium"}
-    made = fivetran.create_connection(group, "shop", schema_name, config, paused=True)
-    fivetran.choose(made.id, {schema_name: {"tables": {"products": {"enabled": False}}}})
+    made = fivetran.create_connection(group, "shop", schema, config, paused=True)
+    fivetran.choose(made.id, {schema: {"tables": {"products": {"enabled": False}}}})
     marks = fivetran.sync(made.id)
     ended = fivetran.wait(made.id, marks, 60, poll=0.2)
     assert ended.succeeded_at is not None

@@ -47,8 +47,8 @@ def test_request_of_another_site_is_refused(served: Served, origin: str) -> None
     assert "cross" not in str(served.send("GET", "/groups?limit=1000"))
 
 
-def test_form_without_the_token_starts_nothing(served: Served, schema_name: str) -> None:
-    made = served.shop(schema_name)
+def test_form_without_the_token_starts_nothing(served: Served, schema: str) -> None:
+    made = served.shop(schema)
     path = f"/connections/{made['id']}"
     with httpx.Client(base_url=served.url) as browser:
         browser.get(path)
@@ -73,10 +73,10 @@ def test_pages_say_that_nothing_foreign_may_run(served: Served) -> None:
         assert "<script>" not in text
 
 
-def test_secrets_are_encrypted_and_never_sent_back(served: Served, schema_name: str) -> None:
+def test_secrets_are_encrypted_and_never_sent_back(served: Served, schema: str) -> None:
     secret = "marked-shop-password"
     upload = base64.b64encode(b"marked upload").decode()
-    made = served.shop(schema_name, config={"password": secret, "price_list": upload})
+    made = served.shop(schema, config={"password": secret, "price_list": upload})
     assert made["config"]["password"] == made["config"]["price_list"] == "******"
     told: list[Any] = [
         made, served.send("GET", "/connections"),

@@ -1,31 +1,25 @@
 """Small batches: their rows travel in the statements, as exactly as through a staging table."""
 
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from uuid import uuid4
 
 import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from psycopg import sql
 
 from destination.sdk import common_pb2 as common
+from destination.sdk import destination_sdk_pb2 as sdk
 from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
 from destination.warehouse import carried
 from destination.warehouse.postgres import carrying
 from destination.warehouse.postgres.session import PostgresSession
-from destination_tester.files import BatchFiles, Row
-from destination_tester.model import TableModel
+from destination_tester.files import Row
 from destination_tester.notation import UNMODIFIED
 from tests.examples import examples
 from tests.fix_connector import Client, column
 from tests.fix_postgres import Database
 from tests.migrations import HISTORY, version
-from tests.strategies import batches, tables
-from tests.test_batches_property import apply, by_repr, contents
+from tests.test_batches_property import require_equal_to_model
 
 TABLE = common.Table(
     name="t",
@@ -224,22 +218,4 @@ def way(request: pytest.FixtureRequest, staging: Callable[[], None]) -> str:
 def test_either_way_matches_the_model(
     stub: DestinationConnectorStub, session_connection: psycopg.Connection, data: st.DataObject
 ) -> None:
-    schema, directory = f"property_{uuid4().hex[:12]}", Path(tempfile.mkdtemp())
-    client = Client(stub, schema, BatchFiles(directory))
-    table = data.draw(tables())
-    model = TableModel.of(table)
-    try:
-        assert client.create(table).success
-        for batch in data.draw(st.lists(batches(table), min_size=1, max_size=3)):
-            answer = client.write(
-                table, replace=batch.replace, update=batch.update, delete=batch.delete
-            )
-            assert answer.success, answer
-            apply(model, batch)
-            found = contents(session_connection, schema, table)
-            assert by_repr(found) == by_repr([tuple(row.values()) for row in model.rows])
-    finally:
-        shutil.rmtree(directory)
-        session_connection.execute(
-            sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema))
-        )
+    require_equal_to_model(stub, session_connection, data, sdk.CSV)
