@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -229,14 +229,20 @@ def test_statement_cancelled_by_an_administrator(client: Client, database: Datab
     assert client.write(KEYED, replace=[ROWS]).success
 
 
+@pytest.mark.parametrize("call", ["describe", "write", "alter"])
 def test_connection_lost_between_calls_is_no_error_in_the_log(
-    client: Client, database: Database, caplog: pytest.LogCaptureFixture
+    client: Client, database: Database, caplog: pytest.LogCaptureFixture, call: str
 ) -> None:
+    wider = common.Table(name="t", columns=[*KEYED.columns, column("further")])
+    calls: dict[str, Callable[[], object]] = {
+        "describe": lambda: client.describe("t").table == KEYED,
+        "write": lambda: client.write(KEYED, replace=[ROWS]).success and has_rows_once(database),
+        "alter": lambda: client.alter(wider).success,
+    }
     assert client.create(KEYED).success
     ours = "application_name LIKE 'fivetran%' AND pid <> pg_backend_pid()"
     database.execute(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {ours}")
-    assert client.write(KEYED, replace=[ROWS]).success
-    assert has_rows_once(database)
+    assert calls[call]()
     assert [r.getMessage() for r in caplog.records if r.levelno >= logging.ERROR] == []
 
 
