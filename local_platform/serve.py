@@ -7,7 +7,8 @@ import logging
 import signal
 import socket
 import sys
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import uvicorn
@@ -58,7 +59,8 @@ def run(options: argparse.Namespace) -> int:
         The process's exit code.
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    with ExitStack() as resources:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C, whenever it comes
+    with suppress(KeyboardInterrupt), ExitStack() as resources:
         try:
             listener = resources.enter_context(_listen(options.host, options.port))
             connector = Connector(options.directory / "postgres")
@@ -71,8 +73,6 @@ def run(options: argparse.Namespace) -> int:
         key = platform.first_start()
         if options.new_key:
             key = account.create(platform.store)
-        port = listener.getsockname()[1]
-        _greet(options.host, port, key)
         application = api.create(
             platform, [*LOOPBACK, options.host, *options.name], options.requests_a_minute
         )
@@ -81,10 +81,21 @@ def run(options: argparse.Namespace) -> int:
             application, log_level="warning", timeout_graceful_shutdown=STOP_SECONDS,
             server_header=False,
         )  # fmt: skip
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: None)  # uvicorn raises again what it stopped for
-        uvicorn.Server(config).run(sockets=[listener])
+        greeting = _greeting(options.host, listener.getsockname()[1], key)
+        _Server(config, lambda: print(greeting, flush=True)).run(sockets=[listener])
     return 0
+
+
+class _Server(uvicorn.Server):
+    """A server that calls something once it serves."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready()
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -96,12 +107,13 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _greet(host: str, port: int, key: tuple[str, str] | None) -> None:
+def _greeting(host: str, port: int, key: tuple[str, str] | None) -> str:
     shown = f"[{host}]" if ":" in host else host
-    print(f"pages     http://{shown}:{port}/")
-    print(f"REST API  http://{shown}:{port}/v1/   (described at /docs)")
+    lines = [
+        f"pages     http://{shown}:{port}/",
+        f"REST API  http://{shown}:{port}/v1/   (described at /docs)",
+        "for developing and testing, on your own machine: no scheduler for production",
+    ]
     if key is not None:
-        print(f"key       {key[0]}\nsecret    {key[1]}   (shown this once)")
-    print(
-        "for developing and testing, on your own machine: no scheduler for production", flush=True
-    )
+        lines[2:2] = [f"key       {key[0]}", f"secret    {key[1]}   (shown this once)"]
+    return "\n".join(lines)

@@ -26,7 +26,7 @@ def postgres_uri() -> Iterator[str]:
         server = os.environ.get("TEST_POSTGRES_URL")
         if server is None:
             directory = Path(resources.enter_context(TemporaryDirectory(prefix="postgres-")))
-            uri = resources.enter_context(embedded_postgres(directory / "data"))
+            uri = resources.enter_context(embedded_postgres(directory / "data", durable=False))
         else:
             uri = resources.enter_context(own_database(server))
         resources.enter_context(WATCH.looking_at_sessions(uri))

@@ -7,7 +7,9 @@ import shlex
 import shutil
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,8 @@ from tests.sync import sdk
 from tests.test_server import free_port
 
 ROOT = Path(__file__).parents[1]
+LONG = 180
+"""Seconds, on a busy machine."""
 PAGES = ("README.md", "BUILD.md", "benchmarks/README.md")
 
 
@@ -28,7 +32,7 @@ def commands(page: str) -> Iterator[str]:
 
 def run(command: str, **environment: str) -> str:
     done = subprocess.run(
-        shlex.split(command), cwd=ROOT, check=True, timeout=120, text=True,
+        shlex.split(command), cwd=ROOT, check=True, timeout=LONG, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, **environment},
     )  # fmt: skip
     return done.stdout
@@ -37,12 +41,17 @@ def run(command: str, **environment: str) -> str:
 def serve(command: str, sign: str = "listens on port") -> None:
     """Run a command that serves until it is interrupted, and says by a sign that it does."""
     with subprocess.Popen(
-        shlex.split(command), cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
-    ) as serving:
+        shlex.split(command), cwd=ROOT, text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    ) as serving:  # fmt: skip
+        late = threading.Timer(LONG, os.killpg, (serving.pid, signal.SIGKILL))
+        late.start()
         assert serving.stdout is not None
-        assert any(sign in line for line in serving.stdout)
+        lines = list(takewhile(lambda line: sign not in line, serving.stdout))
+        late.cancel()
+        assert serving.poll() is None, lines
         os.killpg(serving.pid, signal.SIGINT)
-        serving.communicate(timeout=60)
+        assert "Traceback" not in serving.communicate(timeout=60)[0]
 
 
 @pytest.mark.parametrize("command", list(commands("README.md")))

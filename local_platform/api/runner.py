@@ -28,8 +28,8 @@ from local_platform.sync.errors import INTERRUPTED, SUCCEEDED
 logger = logging.getLogger(__name__)
 
 MOST_AT_ONCE = 8
-NICENESS = 15
-"""Syncs leave the processor to the pages."""
+NICENESS = 5
+"""Syncs leave the processor to the pages, yet go on where other programs keep it busy."""
 SAVE_SECONDS = 2
 STOP_SECONDS = 5
 """After so long a sync that somebody waits for is killed: its connection is deleted."""

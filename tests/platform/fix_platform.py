@@ -21,7 +21,7 @@ from local_platform.web import app as web
 
 T = TypeVar("T")
 PASSWORD = "tea"
-LONG = 60.0
+LONG = 180.0
 
 
 @dataclass(frozen=True)

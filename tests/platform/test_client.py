@@ -16,7 +16,7 @@ from local_platform.client import (
     TimedOutError,
     http,
 )
-from tests.platform.fix_platform import Served
+from tests.platform.fix_platform import LONG, Served
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_destination_and_connection_are_made_and_synced_and_their_tables_listed(
     made = fivetran.create_connection(group, "shop", schema, config, paused=True)
     fivetran.choose(made.id, {schema: {"tables": {"products": {"enabled": False}}}})
     marks = fivetran.sync(made.id)
-    ended = fivetran.wait(made.id, marks, 60, poll=0.2)
+    ended = fivetran.wait(made.id, marks, LONG, poll=0.2)
     assert ended.succeeded_at is not None
     tables = fivetran.tables(made.id)
     assert [(each.name, each.enabled) for each in tables] == [
