@@ -224,8 +224,10 @@ def require_distinct_columns(session: Session, name: TableName, table: Table) ->
         RequestError: if it has not.
     """
     if not table.columns:
-        raise RequestError(f"{name} has no columns in the request")
+        raise RequestError(f"{name} has no columns in the request: contact Fivetran")
     stored = Counter(session.name(column.name) for column in table.columns)
     for column in table.columns:
         if stored[session.name(column.name)] > 1:
-            raise RequestError(f'{name} has column "{column.name}" more than once in the request')
+            raise RequestError(
+                f'{name} has column "{column.name}" more than once in the request: contact Fivetran'
+            )

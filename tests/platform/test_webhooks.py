@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -22,20 +23,23 @@ class Receiver:
 
     url: str = ""
     status: int = 200
+    answers: threading.Event = field(default_factory=threading.Event)
     got: list[tuple[str | None, bytes]] = field(default_factory=list)
 
     def events(self) -> list[dict[str, Any]]:
         return [json.loads(body) for _, body in self.got]
 
 
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
+@contextmanager
+def receiving() -> Iterator[Receiver]:
     found = Receiver()
+    found.answers.set()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             found.got.append((self.headers.get("X-Fivetran-Signature-256"), body))
+            found.answers.wait()
             self.send_response(found.status)
             self.end_headers()
 
@@ -46,7 +50,14 @@ def receiver() -> Iterator[Receiver]:
         found.url = f"http://127.0.0.1:{server.server_port}/hook"
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         yield found
+        found.answers.set()
         server.shutdown()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as found:
+        yield found
 
 
 def hook(served: Served, receiver: Receiver, *events: str) -> str:
@@ -121,3 +132,17 @@ def test_webhook_that_nobody_answers_holds_up_no_sync(served: Served) -> None:
     served.send("POST", f"/connections/{connection}/sync")
     assert served.send("GET", f"/connections/{connection}")["succeeded_at"]
     served.send("DELETE", f"/webhooks/{made['id']}")
+
+
+def test_webhook_that_does_not_answer_delays_no_other(served: Served, receiver: Receiver) -> None:
+    with receiving() as silent:
+        identities = [hook(served, each, "sync_end") for each in (silent, receiver)]
+        silent.answers.clear()
+        connection = simulated(served, "hook_silent")
+        served.send("POST", f"/connections/{connection}/sync")
+        assert served.send("GET", f"/connections/{connection}")["succeeded_at"]
+        wait(lambda: (silent.got, receiver.got), all)
+        assert not silent.answers.is_set()
+        silent.answers.set()
+        for identity in identities:
+            served.send("DELETE", f"/webhooks/{identity}")
