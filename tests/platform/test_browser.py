@@ -1,8 +1,9 @@
 """The whole way in a real browser: from an empty platform to rows on the Tables page."""
 
+import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +18,13 @@ LOOKS: tuple[tuple[ViewportSize, Literal["dark", "light"]], ...] = (
     (NARROW, "dark"),
     (WIDE, "light"),
 )
-STYLE = Path(__file__).parents[2] / "local_platform" / "web" / "static" / "style.css"
+ROOT = Path(__file__).parents[2]
+STYLE = ROOT / "local_platform" / "web" / "static" / "style.css"
+PICTURES = ROOT / "docs" / "platform"
+GUIDE = ROOT / "docs" / "setup-guide.md"
+
+Draw = Callable[[Page, str, int], None]
+"""Takes a picture of a page for the documents, under a name and so many pixels high."""
 
 
 @pytest.fixture(scope="module")
@@ -45,19 +52,33 @@ def page(browser: Browser, served: Served) -> Iterator[Page]:
     assert [each for each in problems if "400 (Bad Request)" not in each] == []
 
 
+@pytest.fixture
+def draw(tmp_path: Path) -> Draw:
+    """Draws into the documents with DRAW=1 in the environment, else where it is forgotten."""
+    directory = PICTURES if os.environ.get("DRAW") else tmp_path
+
+    def picture(page: Page, name: str, height: int) -> None:
+        page.set_viewport_size(ViewportSize(width=1040, height=height))
+        page.screenshot(path=directory / f"{name}.png")
+        page.set_viewport_size(WIDE)
+        assert (PICTURES / f"{name}.png").exists(), "with DRAW=1 it is drawn"
+
+    return picture
+
+
 def test_from_nothing_to_rows(
-    page: Page, browser: Browser, served: Served, schema: str, tmp_path: Path
+    page: Page, browser: Browser, served: Served, schema: str, tmp_path: Path, draw: Draw
 ) -> None:
-    _set_up(page, schema, tmp_path)
-    _choose(page)
-    _sync_twice(page)
+    _set_up(page, schema, tmp_path, draw)
+    _choose(page, draw)
+    _sync_twice(page, draw)
     _look_at_rows(page, schema)
     assert served.rows(f"SELECT count(*) FROM {schema}.orders") == [(5020,)]
-    _look_at_history_and_runs(page, schema)
+    _look_at_history_and_runs(page, schema, draw)
     _fits(browser, served, schema)
 
 
-def _set_up(page: Page, schema: str, directory: Path) -> None:
+def _set_up(page: Page, schema: str, directory: Path, draw: Draw) -> None:
     """A field of every kind; a wrong password, and its remedy."""
     page.goto("/")
     expect(page.get_by_text("No connections yet")).to_be_visible()
@@ -81,22 +102,24 @@ def _set_up(page: Page, schema: str, directory: Path) -> None:
     expect(page.get_by_label("Shop", exact=True)).to_have_value("corner")
     expect(page.get_by_label("Password")).to_have_value("")
     assert "coffee" not in page.content()
+    draw(page, "setup", 760)
     page.get_by_label("Password").fill("tea")
     page.get_by_role("button", name="Save and test").click()
     expect(page.locator(".tests").get_by_text("passed")).to_have_count(2)
 
 
-def _choose(page: Page) -> None:
+def _choose(page: Page, draw: Draw) -> None:
     page.get_by_role("link", name="Choose tables").click()
     page.get_by_label("Sync mode of customers").select_option("HISTORY")
     page.get_by_text("3 columns").click()
     expect(
         page.locator("section[aria-label=products]").get_by_label("id", exact=True)
     ).to_be_disabled()
+    draw(page, "choose", 660)
     page.get_by_role("button", name="Save and sync").click()
 
 
-def _sync_twice(page: Page) -> None:
+def _sync_twice(page: Page, draw: Draw) -> None:
     expect(page.locator("#live")).to_be_visible()
     expect(page.locator(".facts").get_by_text("succeeded")).to_be_visible(timeout=60_000)
     expect(page.locator("figure.chart")).to_have_count(2)
@@ -105,6 +128,7 @@ def _sync_twice(page: Page) -> None:
     expect(page.locator("#live")).to_be_visible()
     expect(page.locator(".facts").get_by_text("succeeded")).to_be_visible(timeout=60_000)
     expect(page.locator("#changes + .changes")).to_contain_text("origin")
+    draw(page, "sync", 900)
 
 
 def _look_at_rows(page: Page, schema: str) -> None:
@@ -121,14 +145,16 @@ def _look_at_rows(page: Page, schema: str) -> None:
     expect(page.locator("tbody tr")).to_have_count(50)
 
 
-def _look_at_history_and_runs(page: Page, schema: str) -> None:
+def _look_at_history_and_runs(page: Page, schema: str, draw: Draw) -> None:
     page.get_by_role("link", name="Tables", exact=True).click()
     page.get_by_role("link", name=f"{schema}.customers").click()
     page.locator("tr.gone").get_by_role("link", name="versions").first.click()
     expect(page.locator(".timeline rect")).not_to_have_count(0)
     expect(page.get_by_role("heading", name=re.compile("version"))).to_be_visible()
+    draw(page, "history", 560)
     page.get_by_role("link", name="Runs").last.click()
     expect(page.locator(".runs rect")).to_have_count(2)
+    draw(page, "runs", 520)
     page.locator("tbody th a").first.click()
     expect(page.locator(".log")).to_contain_text("checkpoint saved")
 
@@ -176,6 +202,27 @@ def test_keyboard_alone_adds_a_source(page: Page, served: Served) -> None:
     expect(page.get_by_role("heading", name="by_keyboard")).to_be_visible()
     names = [each["config"]["schema"] for each in served.send("GET", "/connections")["items"]]
     assert "by_keyboard" in names
+
+
+def test_form_has_the_fields_of_the_setup_guide(page: Page, draw: Draw) -> None:
+    step = re.search(r"4\. Fill in the form:\n(.*?)\n5\. ", GUIDE.read_text(), re.DOTALL)
+    assert step is not None
+    labels = [label for names in re.findall(r"^ +\| ([A-Z][^|]+?) \|", step[1], re.MULTILINE)
+              for label in names.split(", ")]  # fmt: skip
+    page.goto("/destinations/new/postgresql")
+    page.get_by_label("Name", exact=True).fill("warehouse")
+    for name, value in (
+        ("host", "db.example.com"),
+        ("database", "warehouse"),
+        ("user", "fivetran"),
+    ):
+        field(page, name).fill(value)
+    page.locator("input[value=SshTunnel]").check()
+    page.locator("input[value=verify-full]").check()
+    for label in labels:
+        shown = re.compile(rf"^\s*{label}(\s+optional)?\s*$")
+        expect(page.locator("form").get_by_text(shown).first).to_be_visible()
+    draw(page, "destination", 2900)
 
 
 def test_database_that_is_not_reached_says_what_to_do(page: Page) -> None:
