@@ -9,23 +9,21 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from select import select
 
 from destination import __version__, logs, telemetry
-from destination.configuration import EMBEDDED, Configuration
-from destination.errors import ConfigurationError, ConnectorError
+from destination.errors import ConnectorError
 from destination.memory import DEFAULT_BUDGET, MIB, Budget
 from destination.sdk import destination_sdk_pb2 as sdk
 from destination.server import Server, is_serving
 from destination.servicer import Servicer
 from destination.telemetry.metrics import Metric
-from destination.warehouse.base import Warehouse
-from destination.warehouse.directory import Directory
-from destination.warehouse.postgres.database import PostgresWarehouse
+from destination.warehouse.pool import WarehousePool
 from destination.warehouse.postgres.embedded import embedded_postgres, psql_path
+from destination.warehouse.postgres.kind import connector, postgres
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +118,7 @@ def _serve(options: argparse.Namespace, stopping: socket.socket, resources: Exit
     if endpoint := telemetry.endpoint_of(options.otlp_endpoint):
         resources.enter_context(_telling(endpoint))
     uri = resources.enter_context(embedded_postgres(options.embedded)) if options.embedded else None
-    warehouses = Directory(connector(uri))
+    warehouses = WarehousePool(postgres(connector(uri)))
     resources.callback(warehouses.close_idle, 0)
     formats = {"csv": sdk.CSV, "parquet": sdk.PARQUET}
     budget = Budget(options.memory_budget * MIB)
@@ -141,23 +139,6 @@ def _telling(collector: str) -> AbstractContextManager[None]:
     from destination.telemetry import otlp  # noqa: PLC0415  # takes long, few need it
 
     return otlp.exporting(collector)
-
-
-def connector(embedded_uri: str | None) -> Callable[[Configuration], Warehouse]:
-    """A function that makes the warehouse of a configuration.
-
-    Args:
-        embedded_uri: of the embedded PostgreSQL; None if there is none.
-    """
-
-    def connect(configuration: Configuration) -> Warehouse:
-        if configuration != EMBEDDED:
-            return PostgresWarehouse.from_configuration(configuration)
-        if embedded_uri is None:
-            raise ConfigurationError("host: fill in this field of the setup form")
-        return PostgresWarehouse.from_uri(embedded_uri)
-
-    return connect
 
 
 def _greeting(port: int) -> str:

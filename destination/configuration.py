@@ -1,4 +1,4 @@
-"""The setup form, and the configuration that comes back from it."""
+"""Fields of a setup form that mean the same for every warehouse: ports, uploads, the SSH tunnel."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from itertools import pairwise
 
 from destination.errors import ConfigurationError
 
-DEFAULT_PORT = 5432
 DEFAULT_SSH_PORT = 22
 FINGERPRINT = "SHA256:"
 HOST_KEY_TYPES = ("ssh-", "ecdsa-sha2-")
@@ -33,32 +32,6 @@ class ConnectionType(Enum):
         self.word = word
         self.label = label
         self.description = description
-
-
-class SslMode(Enum):
-    """libpq's `sslmode` values, with what the form says about each."""
-
-    DISABLE = ("disable", "Never use TLS: only for a network that you trust altogether.")
-    ALLOW = ("allow", "Use TLS only if the server insists on it.")
-    PREFER = ("prefer", "Use TLS if the server offers it.")
-    REQUIRE = ("require", "Always use TLS, whoever the server is.")
-    VERIFY_CA = (
-        "verify-ca",
-        "Use TLS and check that your certificate authority vouches for the server.",
-    )
-    VERIFY_FULL = (
-        "verify-full",
-        "As verify-ca, and check that the server's name is the one in Host.",
-    )
-
-    def __init__(self, word: str, description: str) -> None:
-        self.word = word
-        self.description = description
-
-    @property
-    def verifies(self) -> bool:
-        """Whether the server's certificate is checked."""
-        return self in (SslMode.VERIFY_CA, SslMode.VERIFY_FULL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,97 +101,28 @@ class TunnelConfiguration:
             case _:
                 words = ", ".join(kind.word for kind in ConnectionType)
                 raise ConfigurationError(f"connection_type: must be one of {words}")
-        private_key = _upload(values, "tunnel_private_key")
+        private_key = upload(values, "tunnel_private_key")
         if private_key is None:
             raise ConfigurationError("tunnel_private_key: upload a private key for the SSH server")
         return cls(
-            host=_required(values, "tunnel_host"),
-            port=_port(values, "tunnel_port", DEFAULT_SSH_PORT),
-            user=_required(values, "tunnel_user"),
+            host=required(values, "tunnel_host"),
+            port=port(values, "tunnel_port", DEFAULT_SSH_PORT),
+            user=required(values, "tunnel_user"),
             private_key=private_key,
             host_keys=HostKeys.parse(values.get("tunnel_host_key", "")),
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Configuration:
-    """Where the warehouse is and how to log in; secrets are left out of its repr.
-
-    Args:
-        host: its name or address; empty for the embedded warehouse.
-        port: its TCP port.
-        database: the database's name.
-        user: the user to log in as.
-        password: their password.
-        sslmode: libpq's `sslmode`.
-        sslrootcert: the certificate authorities to trust, in PEM; None for those of the system.
-        sslcert: the client's certificate, in PEM.
-        sslkey: the key to it, in PEM.
-        tunnel: the SSH server through which it is reached; None for none.
-    """
-
-    host: str
-    port: int
-    database: str
-    user: str
-    password: str = field(repr=False)
-    sslmode: SslMode = SslMode.REQUIRE
-    sslrootcert: bytes | None = field(default=None, repr=False)
-    sslcert: bytes | None = field(default=None, repr=False)
-    sslkey: bytes | None = field(default=None, repr=False)
-    tunnel: TunnelConfiguration | None = None
-
-    @classmethod
-    def parse(cls, values: Mapping[str, str]) -> Configuration:
-        """Read the map that a request carries; keys that are no field of the form are ignored.
-
-        Raises:
-            ConfigurationError: naming the field that is missing or malformed.
-        """
-        for name, value in values.items():
-            if "\0" in value:
-                raise ConfigurationError(f"{name}: holds U+0000, which no setting may")
-        host = values.get("host", "").strip()
-        if not host:
-            return EMBEDDED
-        sslmode = _sslmode(values.get("sslmode", ""))
-        configuration = cls(
-            host=host,
-            port=_port(values, "port", DEFAULT_PORT),
-            database=_required(values, "database"),
-            user=_required(values, "user"),
-            password=values.get("password", ""),
-            sslmode=sslmode,
-            sslrootcert=_upload(values, "sslrootcert") if sslmode.verifies else None,
-            sslcert=_upload(values, "sslcert"),
-            sslkey=_upload(values, "sslkey"),
-            tunnel=TunnelConfiguration.parse(values),
-        )
-        if sslmode is SslMode.VERIFY_CA and configuration.sslrootcert is None:
-            raise ConfigurationError(
-                "sslrootcert: with sslmode verify-ca, upload the certificate of the certificate "
-                "authority that signed the server's"
-            )
-        if (configuration.sslcert is None) != (configuration.sslkey is None):
-            raise ConfigurationError("sslcert and sslkey: upload both of them, or neither")
-        return configuration
-
-    def __str__(self) -> str:
-        return f"{self.user}@{self.host}:{self.port}/{self.database}"
-
-
-EMBEDDED = Configuration(host="", port=DEFAULT_PORT, database="", user="", password="")
-"""A configuration that names no host."""
-
-
-def _required(values: Mapping[str, str], name: str) -> str:
+def required(values: Mapping[str, str], name: str) -> str:
+    """A field that must be filled in."""
     value = values.get(name, "").strip()
     if not value:
         raise ConfigurationError(f"{name}: fill in this field of the setup form")
     return value
 
 
-def _port(values: Mapping[str, str], name: str, default: int) -> int:
+def port(values: Mapping[str, str], name: str, default: int) -> int:
+    """A TCP port."""
     value = values.get(name, "").strip()
     if not value:
         return default
@@ -240,18 +144,7 @@ def _fingerprint(public_key: str) -> str:
     return base64.b64encode(digest).decode().rstrip("=")
 
 
-def _sslmode(value: str) -> SslMode:
-    value = value.strip()
-    if not value:
-        return SslMode.REQUIRE
-    for mode in SslMode:
-        if mode.word == value:
-            return mode
-    words = ", ".join(mode.word for mode in SslMode)
-    raise ConfigurationError(f"sslmode: must be one of {words}")
-
-
-def _upload(values: Mapping[str, str], name: str) -> bytes | None:
+def upload(values: Mapping[str, str], name: str) -> bytes | None:
     """The content of an uploaded file in PEM; it arrives as base64, of PEM or of DER."""
     value = values.get(name, "").strip()
     if not value:

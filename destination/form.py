@@ -1,10 +1,10 @@
-"""The setup form that Fivetran shows to a customer, and the tests of what they fill in."""
+"""The fields of a setup form that Fivetran shows to a customer."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from destination.configuration import DEFAULT_PORT, DEFAULT_SSH_PORT, ConnectionType, SslMode
+from destination.configuration import DEFAULT_SSH_PORT, ConnectionType
 
 MAX_UPLOAD_BYTES = 1 << 20
 CERTIFICATE_FILES = (".pem", ".crt", ".cer")
@@ -55,21 +55,7 @@ class ConditionalFields:
     fields: tuple[Field, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigurationTest:
-    """A test of the configuration, by its name on the wire."""
-
-    name: str
-    label: str
-
-
-TUNNEL = ConfigurationTest("tunnel", "Reaching the SSH server")
-CONNECTION = ConfigurationTest("connection", "Reaching the database and logging in")
-PERMISSIONS = ConfigurationTest("permissions", "Creating a schema and a table")
-VERSION = ConfigurationTest("version", "Checking PostgreSQL's version")
-TESTS = (TUNNEL, CONNECTION, PERMISSIONS, VERSION)
-
-TUNNEL_FIELDS = (
+TUNNEL: tuple[Field, ...] = (
     TextField(
         name="tunnel_host",
         label="SSH host",
@@ -105,42 +91,7 @@ TUNNEL_FIELDS = (
     ),
 )
 
-FORM: tuple[Field | ConditionalFields, ...] = (
-    TextField(
-        name="host",
-        label="Host",
-        description="The name or IP address of your PostgreSQL server, reachable from Fivetran or, by "
-        "an SSH tunnel, from your SSH server.",
-        placeholder="db.example.com",
-        required=True,
-    ),
-    TextField(
-        name="port",
-        label="Port",
-        description="The port your server listens on.",
-        placeholder=str(DEFAULT_PORT),
-        default=str(DEFAULT_PORT),
-    ),
-    TextField(
-        name="database",
-        label="Database",
-        description="The database to load into. It must exist.",
-        placeholder="warehouse",
-        required=True,
-    ),
-    TextField(
-        name="user",
-        label="User",
-        description="The user to log in as. It needs the privilege CREATE on the database.",
-        placeholder="fivetran",
-        required=True,
-    ),
-    TextField(
-        name="password",
-        label="Password",
-        description="The user's password.",
-        secret=True,
-    ),
+CONNECTION: tuple[Field | ConditionalFields, ...] = (
     DropdownField(
         name="connection_type",
         label="Connection method",
@@ -152,35 +103,7 @@ FORM: tuple[Field | ConditionalFields, ...] = (
         name="fields-for-ssh-tunnel",
         field="connection_type",
         value=ConnectionType.SSH.word,
-        fields=TUNNEL_FIELDS,
-    ),
-    DropdownField(
-        name="sslmode",
-        label="TLS mode",
-        description="How far the connection to your server is secured.",
-        options=tuple((mode.word, mode.word, mode.description) for mode in SslMode),
-        default=SslMode.REQUIRE.word,
-    ),
-    UploadField(
-        name="sslrootcert",
-        label="CA certificate",
-        description="Only for the TLS modes verify-ca and verify-full: the certificate of the "
-        "authority that signed your server's certificate. Cloud providers offer theirs for "
-        "download. With verify-full it may be left out if the authority is a public one.",
-        file_types=CERTIFICATE_FILES,
-    ),
-    UploadField(
-        name="sslcert",
-        label="Client certificate",
-        description="Only if your server asks its clients for a certificate.",
-        file_types=CERTIFICATE_FILES,
-    ),
-    UploadField(
-        name="sslkey",
-        label="Client key",
-        description="The private key of the client certificate, not protected by a passphrase.",
-        file_types=KEY_FILES,
+        fields=TUNNEL,
     ),
 )
-"""The fields in their order, each name once. A field can be shown by one value of another field only,
-and the certificate of an authority is for two TLS modes: it is always shown."""
+"""How the warehouse is reached: read by `TunnelConfiguration.parse`."""

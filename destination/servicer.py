@@ -11,10 +11,9 @@ from typing import Protocol, TypeVar
 
 import grpc
 
-from destination import form, telemetry, wire
+from destination import telemetry, wire
 from destination.batch.reader import BatchFile
 from destination.cancellation import Cancellation
-from destination.configuration import Configuration
 from destination.errors import CancelledError, CustomerError, RequestError
 from destination.memory import Budget
 from destination.schema import END, START, Table
@@ -24,7 +23,8 @@ from destination.sdk import destination_sdk_pb2_grpc as sdk_grpc
 from destination.telemetry.metrics import Metric
 from destination.warehouse import altering, history, loading, tables
 from destination.warehouse.base import Session, Warehouse
-from destination.warehouse.directory import Directory
+from destination.warehouse.kind import ConfigurationTest
+from destination.warehouse.pool import WarehousePool
 from destination.warehouse.stored import TableName
 
 logger = logging.getLogger(__name__)
@@ -37,14 +37,14 @@ class Servicer(sdk_grpc.DestinationConnectorServicer):
     """Answers Fivetran's calls.
 
     Args:
-        warehouses: leads from a configuration to its warehouse.
+        warehouses: leads from a filled-in setup form to its warehouse.
         budget: the memory that batch files may use.
         batch_file_format: the format that `Capabilities` asks for.
     """
 
     def __init__(
         self,
-        warehouses: Directory,
+        warehouses: WarehousePool,
         budget: Budget,
         batch_file_format: sdk.BatchFileFormat = sdk.CSV,
     ) -> None:
@@ -55,7 +55,7 @@ class Servicer(sdk_grpc.DestinationConnectorServicer):
     def ConfigurationForm(
         self, request: common.ConfigurationFormRequest, context: grpc.ServicerContext
     ) -> common.ConfigurationFormResponse:
-        return wire.form_to_wire()
+        return wire.form_to_wire(self._warehouses.kind)
 
     def Capabilities(
         self, request: sdk.CapabilitiesRequest, context: grpc.ServicerContext
@@ -66,14 +66,20 @@ class Servicer(sdk_grpc.DestinationConnectorServicer):
         self, request: common.TestRequest, context: grpc.ServicerContext
     ) -> common.TestResponse:
         try:
-            configuration = Configuration.parse(request.configuration)
-            with self._warehouses.use(configuration) as warehouse:
-                _check(warehouse, request.name)
+            test = self._test(request.name)
+            with self._warehouses.use(request.configuration) as warehouse:
+                test.run(warehouse)
         except CustomerError as error:
             logger.warning("test %s failed: %s", request.name, error)
             return common.TestResponse(failure=str(error))
         logger.info("test %s passed", request.name)
         return common.TestResponse(success=True)
+
+    def _test(self, name: str) -> ConfigurationTest:
+        for test in self._warehouses.kind.tests:
+            if test.name == name:
+                return test
+        raise RequestError(f'there is no test "{name}"')
 
     def DescribeTable(
         self, request: sdk.DescribeTableRequest, context: grpc.ServicerContext
@@ -142,7 +148,7 @@ class Servicer(sdk_grpc.DestinationConnectorServicer):
 
         def write(call: _Call) -> tuple[sdk.WriteBatchResponse, str]:
             table = wire.table_from_wire(request.table).with_implied_key()
-            files = _Files(request, table, self._budget)
+            files = self._files(request, table)
             batch = loading.Batch(
                 replace=files.whole(request.replace_files),
                 update=files.partial(request.update_files),
@@ -163,7 +169,7 @@ class Servicer(sdk_grpc.DestinationConnectorServicer):
 
         def write(call: _Call) -> tuple[sdk.WriteBatchResponse, str]:
             table = wire.table_from_wire(request.table)
-            files = _Files(request, table, self._budget)
+            files = self._files(request, table)
             batch = history.HistoryBatch(
                 earliest_start=files.keys(request.earliest_start_files),
                 replace=files.whole(request.replace_files),
@@ -194,6 +200,10 @@ class Servicer(sdk_grpc.DestinationConnectorServicer):
 
         return self._answer(request, context, name, migrate, sdk.MigrateResponse)
 
+    def _files(self, request: _WriteRequest, table: Table) -> _Files:
+        unstorable = self._warehouses.kind.capabilities.unstorable
+        return _Files(request, table, self._budget, unstorable)
+
     def _answer(
         self,
         request: _Request,
@@ -207,7 +217,7 @@ class Servicer(sdk_grpc.DestinationConnectorServicer):
         cancellation = Cancellation()
         context.add_callback(cancellation.cancel)
         try:
-            with self._warehouses.use(Configuration.parse(request.configuration)) as warehouse:
+            with self._warehouses.use(request.configuration) as warehouse:
                 answer, outcome = work(_Call(warehouse, name, cancellation))
         except CustomerError as error:
             message = str(error) if str(name) in str(error) else f"{name}: {error}"
@@ -261,11 +271,16 @@ class _WriteRequest(Protocol):
 class _Files:
     """The batch files of a request, by the columns that are read."""
 
-    def __init__(self, request: _WriteRequest, table: Table, budget: Budget) -> None:
+    def __init__(
+        self, request: _WriteRequest, table: Table, budget: Budget, unstorable: str
+    ) -> None:
         self._keys = request.keys
         self._table = table
         self._read = partial(
-            BatchFile, params=wire.file_params_from_wire(request.file_params), budget=budget
+            BatchFile,
+            params=wire.file_params_from_wire(request.file_params),
+            budget=budget,
+            unstorable=unstorable,
         )
 
     def whole(self, names: Iterable[str]) -> list[BatchFile]:
@@ -299,15 +314,3 @@ def _count(loaded: loading.Loaded | history.HistoryLoaded) -> None:
     for kind, rows in asdict(loaded).items():
         if rows:
             telemetry.add(Metric.ROWS, rows, {"fivetran.row.kind": kind})
-
-
-def _check(warehouse: Warehouse, test: str) -> None:
-    checks = {
-        form.TUNNEL.name: warehouse.check_tunnel,
-        form.CONNECTION.name: warehouse.check_connection,
-        form.PERMISSIONS.name: warehouse.check_permissions,
-        form.VERSION.name: warehouse.check_version,
-    }
-    if test not in checks:
-        raise RequestError(f'there is no test "{test}"')
-    checks[test]()

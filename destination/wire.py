@@ -20,6 +20,7 @@ from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
 from destination.warehouse import migration
 from destination.warehouse.base import Session
+from destination.warehouse.kind import Kind
 from destination.warehouse.stored import TableName
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -212,13 +213,13 @@ MIGRATIONS: dict[str, Callable[[TableName, Any], Migration]] = {
 """The operations that are supported, by their names on the wire."""
 
 
-def form_to_wire() -> common.ConfigurationFormResponse:
-    """The setup form and its tests."""
+def form_to_wire(kind: Kind[Any]) -> common.ConfigurationFormResponse:
+    """The setup form of a kind of warehouse, and its tests."""
     return common.ConfigurationFormResponse(
         schema_selection_supported=True,
         table_selection_supported=True,
-        fields=_fields_to_wire(form.FORM),
-        tests=[common.ConfigurationTest(name=test.name, label=test.label) for test in form.TESTS],
+        fields=_fields_to_wire(kind.form),
+        tests=[common.ConfigurationTest(name=test.name, label=test.label) for test in kind.tests],
     )
 
 

@@ -8,8 +8,6 @@ from typing import Any
 import grpc
 import pytest
 
-from destination.cli import connector
-from destination.configuration import Configuration
 from destination.memory import Budget
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
@@ -17,7 +15,9 @@ from destination.sdk import destination_sdk_pb2_grpc as sdk_grpc
 from destination.server import Server
 from destination.servicer import Servicer
 from destination.warehouse.base import Warehouse
-from destination.warehouse.directory import Directory
+from destination.warehouse.pool import WarehousePool
+from destination.warehouse.postgres.configuration import Configuration
+from destination.warehouse.postgres.kind import connector, postgres
 from destination_tester.files import BatchFiles, Row
 from tests.fix_secrets import WATCH
 
@@ -25,7 +25,7 @@ from tests.fix_secrets import WATCH
 @contextmanager
 def serving(connect: Callable[[Configuration], Warehouse], budget: Budget) -> Iterator[int]:
     """Run a connector's server; yields its port."""
-    warehouses = Directory(connect)
+    warehouses = WarehousePool(postgres(connect))
     server = Server(Servicer(warehouses, budget), port=0)
     server.start()
     yield server.port

@@ -1,6 +1,7 @@
 """The arrows between modules go one way: servicer -> batch, warehouse -> schema, errors."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,15 +53,29 @@ def test_imports_follow_the_arrows(module: Path) -> None:
         assert not any(name.startswith(("sqlalchemy", "psycopg")) for name in found)
     if parts[0] == "warehouse":
         assert not any(name.startswith("destination.batch") for name in found)
-    if parts[0] == "warehouse" and "postgres" not in parts:
-        assert not any(name.startswith(("psycopg", "sqlalchemy.dialects")) for name in found)
-        assert not any(name.startswith("destination.warehouse.postgres") for name in found)
     if parts[-1] == "servicer.py":
         assert not any(name.split(".")[0] in {"sqlalchemy", "psycopg", "pyarrow"} for name in found)
         assert "open" not in called(module)
     if parts[-1] not in WIRE | STARTERS:
         assert not any(name.startswith("destination.sdk") for name in found)
         assert "destination.servicer" not in found
+
+
+KINDS = {"postgres", "citus"}
+"""The packages of `warehouse/`, one for each kind of warehouse."""
+NEUTRAL = [
+    module
+    for module in MODULES
+    if KINDS.isdisjoint(module.parts) and module.name not in {"cli.py", "__init__.py"}
+]
+OF_A_KIND = re.compile(
+    r"postgres|psycopg|libpq|psql|citus|\bpg_|sqlalchemy\.dialects", re.IGNORECASE
+)
+
+
+@pytest.mark.parametrize("module", NEUTRAL, ids=str)
+def test_what_is_of_one_kind_of_warehouse_is_in_its_package(module: Path) -> None:
+    assert not OF_A_KIND.search((PACKAGE / module).read_text())
 
 
 @pytest.mark.parametrize("path", WHOLE, ids=lambda path: str(path.relative_to(ROOT)))

@@ -11,14 +11,14 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from destination.cli import connector
 from destination.memory import MIB, Budget
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
 from destination.server import MAX_CALLS, Server
 from destination.servicer import Servicer
-from destination.warehouse.directory import Directory
+from destination.warehouse.pool import WarehousePool
 from destination.warehouse.postgres.database import APPLICATION_NAME, POOL_SIZE
+from destination.warehouse.postgres.kind import connector, postgres
 from destination_tester.files import BatchFiles, Row
 from tests.fix_connector import Client, calling, column, reaching, serving
 from tests.fix_postgres import Database
@@ -89,7 +89,7 @@ def test_batches_on_one_table_apply_one_after_the_other(
 def test_connections_are_closed_when_nobody_uses_them(
     postgres_uri: str, database: Database
 ) -> None:
-    warehouses = Directory(connector(postgres_uri))
+    warehouses = WarehousePool(postgres(connector(postgres_uri)))
     server = Server(Servicer(warehouses, Budget()), port=0)
     server.start()
     others = sessions(database)

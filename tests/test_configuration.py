@@ -4,11 +4,11 @@ import base64
 
 import pytest
 
-from destination.cli import connector
-from destination.configuration import EMBEDDED, Configuration, SslMode
 from destination.errors import ConfigurationError
 from destination.sdk import common_pb2 as common
 from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
+from destination.warehouse.postgres.configuration import EMBEDDED, Configuration, SslMode
+from destination.warehouse.postgres.kind import connector
 
 FILLED_IN = {"host": "db.example.com", "database": "d", "user": "u", "password": "marked-secret"}
 PEM = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"

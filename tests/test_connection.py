@@ -10,10 +10,10 @@ import psycopg
 import pytest
 import trustme
 
-from destination.cli import connector
 from destination.sdk import common_pb2 as common
 from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
 from destination.warehouse.postgres.database import APPLICATION_NAME
+from destination.warehouse.postgres.kind import connector
 from tests.fix_connector import Client, calling, column
 from tests.fix_proxy import Proxy, Trap
 from tests.fix_server import PASSWORD, OwnServer

@@ -8,10 +8,16 @@ import pytest
 
 from destination import errors
 from destination.batch.decryption import DAMAGED
-from destination.batch.values import HELD_NUL, NOT_BASE64
+from destination.batch.values import NOT_BASE64
 from destination.warehouse.postgres.errors import CONNECTION_REMEDIES, WORDING
 
-FURTHER = [DAMAGED, NOT_BASE64, HELD_NUL, "is not a valid", "is NULL, but part of the primary key"]
+FURTHER = [
+    DAMAGED,
+    NOT_BASE64,
+    "held U+0000, which was removed",
+    "is not a valid",
+    "is NULL, but part of the primary key",
+]
 """Messages that are put together elsewhere."""
 ROOT = Path(__file__).parents[1]
 OPERATIONS = " ".join((ROOT / "docs" / "operations.md").read_text().split())

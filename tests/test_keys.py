@@ -7,9 +7,9 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from destination.cli import connector
 from destination.sdk import common_pb2 as common
 from destination.warehouse import loading
+from destination.warehouse.postgres.kind import connector
 from destination_tester.files import Row
 from destination_tester.model import ACTIVE, END, OPEN_END, START
 from destination_tester.notation import UNMODIFIED, Cell

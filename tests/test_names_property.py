@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule, run_state_machine_as_test
 from psycopg import sql
 
-from destination.cli import connector
 from destination.memory import Budget
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
 from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
+from destination.warehouse.postgres.kind import connector
 from destination.warehouse.postgres.session import CAPABILITIES
 from destination_tester.files import Row
 from tests.examples import examples

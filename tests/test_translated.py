@@ -8,8 +8,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from destination.configuration import Configuration
 from destination.sdk import common_pb2 as common
+from destination.warehouse.postgres.configuration import Configuration
 from destination.warehouse.postgres.database import PostgresWarehouse, RetryPolicy
 from destination_tester.files import Row
 from tests.fix_connector import Client, calling, column

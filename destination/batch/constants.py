@@ -35,31 +35,33 @@ class Constant:
 
     Args:
         column: whose type it has.
+        unstorable: the character that no text of the warehouse holds; empty if it holds all.
         text: the value in CSV notation.
         name: what it is for, for messages.
         nulls: the texts that stand for NULL.
     """
 
     column: Column
+    unstorable: str
     text: str
     name: str
     nulls: frozenset[str] = NULL_TEXTS
 
     @classmethod
-    def value(cls, column: Column, text: str) -> Constant:
+    def value(cls, column: Column, unstorable: str, text: str) -> Constant:
         """A value that a column takes."""
-        return cls(column, text, f'value of column "{column.name}"')
+        return cls(column, unstorable, text, f'value of column "{column.name}"')
 
     @classmethod
-    def default(cls, column: Column, text: str) -> Constant:
+    def default(cls, column: Column, unstorable: str, text: str) -> Constant:
         """A new column's value in the rows that are there; of texts as it stands, never NULL."""
         nulls = frozenset[str]() if column.type in VERBATIM else NULL_TEXTS
-        return cls(column, text, f'default value of column "{column.name}"', nulls)
+        return cls(column, unstorable, text, f'default value of column "{column.name}"', nulls)
 
     @classmethod
-    def instant(cls, column: Column, text: str) -> Constant:
+    def instant(cls, column: Column, unstorable: str, text: str) -> Constant:
         """When a migration takes place."""
-        return cls(column, text, "operation timestamp", frozenset())
+        return cls(column, unstorable, text, "operation timestamp", frozenset())
 
     @property
     def size(self) -> int:
@@ -74,7 +76,7 @@ class Constant:
             RequestError: if it is not of the column's type.
         """
         value = None if self.text in self.nulls else self.text
-        decoder = Decoder([self.column], "", Notices())
+        decoder = Decoder([self.column], "", Notices(self.unstorable))
         texts = pa.array([value], pa.string())
         try:
             batch = decoder.decode([texts], [decoder.from_texts], 1)

@@ -33,8 +33,6 @@ QUOTE = pa.scalar(ord('"'), pa.uint8())
 BYTE_ORDER_MARK = codecs.BOM_UTF8
 """Arrow takes one away from the front of whatever it reads."""
 ENDS_QUOTED = "ends inside a quoted value: it is damaged or truncated"
-MISREAD_BY_TYPED_READER = b"\0"
-"""What the typed reader would take and must not: U+0000 in texts."""
 
 
 class Header:
@@ -221,7 +219,7 @@ class BlockReader:
         return batch
 
     def _must_read_texts(self, block: bytes) -> bool:
-        return self._decoder.partial is not None or MISREAD_BY_TYPED_READER in block
+        return self._decoder.partial is not None or self._decoder.notices.concern(block)
 
     def _read_typed(self, block: bytes) -> pa.RecordBatch | None:
         """The block's rows, or None where a value cannot be read straight into its type."""

@@ -14,12 +14,12 @@ from pyarrow import csv as arrow_csv
 from destination.batch.csv import (
     BLOCK_BYTES,
     BYTE_ORDER_MARK,
-    MISREAD_BY_TYPED_READER,
     Header,
     TypedColumns,
 )
 from destination.batch.decoding import Decoder
 from destination.batch.decompression import DecompressingReader
+from destination.batch.values import Notices
 from destination.memory import FORMS, Reservation
 
 BLOCKS_AHEAD = 4
@@ -50,7 +50,7 @@ def read_stream(
             message may quote a value: do not show it.
     """
     typed, decoded, first_row = TypedColumns(decoder), reservation.part(), 1
-    with closing(_Feed(stream)) as feed:
+    with closing(_Feed(stream, decoder.notices)) as feed:
         reader = arrow_csv.open_csv(
             pa.PythonFile(feed, mode="r"),
             arrow_csv.ReadOptions(column_names=header.names, block_size=BLOCK_BYTES),
@@ -85,7 +85,8 @@ class _Feed(io.RawIOBase):
     it has opened the file: where that fails, it waits for the block that it reads.
     """
 
-    def __init__(self, stream: DecompressingReader) -> None:
+    def __init__(self, stream: DecompressingReader, notices: Notices) -> None:
+        self._notices = notices
         self._held = BYTE_ORDER_MARK
         self._stream = stream
         self._reading = threading.Lock()
@@ -119,8 +120,8 @@ class _Feed(io.RawIOBase):
             piece, self._held = self._held + self._stream.read(size - len(self._held)), b""
             if len(piece) == size and piece.endswith(CARRIAGE_RETURN):
                 piece, self._held = piece[:-1], CARRIAGE_RETURN
-            if MISREAD_BY_TYPED_READER in piece:
-                raise pa.ArrowInvalid("holds U+0000")
+            if self._notices.concern(piece):
+                raise pa.ArrowInvalid("holds a character that is to be removed")
             if piece:
                 self.ended_with_newline = piece.endswith(b"\n")
             return piece

@@ -77,6 +77,7 @@ class BatchFile:
         budget: the server's memory.
         only: the columns to read, all of which it must hold; None for all that it holds.
         partial: whether its values may be unmodified.
+        unstorable: the character that no text of the warehouse holds; empty if it holds all.
     """
 
     name: str
@@ -86,6 +87,7 @@ class BatchFile:
     budget: Budget
     only: tuple[str, ...] | None = None
     partial: bool = False
+    unstorable: str = ""
 
     @property
     def size(self) -> int:
@@ -103,7 +105,7 @@ class BatchFile:
             BatchFileError: here or while the rows are read, with what is wrong and where.
             CapacityError: if a part of the file that must be in memory at once does not fit there.
         """
-        notices = Notices()
+        notices = Notices(self.unstorable)
         with (
             self._naming_itself(),
             self.budget.reserve() as reservation,

@@ -2,7 +2,7 @@
 
 Java prints 0 to 9 fraction digits, leaves out seconds that are zero, and gives years past 9999 or
 before 1 a sign. Digits past the microsecond are cut: rounding would move 23:59:59.999999999 to the
-next day. Year 0000 is 1 BC, in the proleptic Gregorian calendar that PostgreSQL uses too.
+next day. Year 0000 is 1 BC, in the proleptic Gregorian calendar.
 """
 
 from __future__ import annotations

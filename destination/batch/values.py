@@ -21,15 +21,18 @@ LARGEST_FLOAT = 3.4028237e38
 
 BLANKS = " \t"
 """What Arrow's CSV reader ignores around every value that is no text."""
-NUL = pa.scalar(0, pa.uint8())
 NOT_BASE64 = "were not base64 and are stored as the bytes of their text"
-HELD_NUL = "held U+0000, which was removed"
 
 
 class Notices:
-    """What was changed in values on their way, counted by column, for the log."""
+    """What is changed in values on their way, counted by column, for the log.
 
-    def __init__(self) -> None:
+    Args:
+        unstorable: the character of ASCII that no text of the warehouse holds; empty if it holds all.
+    """
+
+    def __init__(self, unstorable: str = "") -> None:
+        self.unstorable = unstorable
         self._counts: Counter[tuple[str, str]] = Counter()
 
     def add(self, column: Column, what: str, count: int) -> None:
@@ -38,6 +41,10 @@ class Notices:
 
     def clear(self) -> None:
         self._counts.clear()
+
+    def concern(self, block: bytes) -> bool:
+        """Whether bytes of a file hold the character that is to be removed."""
+        return bool(self.unstorable) and self.unstorable.encode() in block
 
     def texts(self) -> list[str]:
         return [
@@ -58,7 +65,7 @@ def from_texts(texts: pa.Array, column: Column, notices: Notices) -> pa.Array:
         RefusedError, pa.ArrowInvalid: if a text is not of the type or does not fit it.
     """
     if column.type in TEXT_TYPES:
-        return remove_nul(texts, column, notices)
+        return storable(texts, column, notices)
     if column.type is DataType.BINARY:
         values, others = decode_base64(texts)
         notices.add(column, NOT_BASE64, others)
@@ -78,14 +85,14 @@ def _parse(texts: pa.Array, column: Column) -> pa.Array:
     return PARSERS[column.type](texts)
 
 
-def remove_nul(texts: pa.Array, column: Column, notices: Notices) -> pa.Array:
-    """The texts without U+0000, which PostgreSQL's text cannot hold."""
-    data = texts.buffers()[2]
-    if data is None or not count_byte(data, NUL):
+def storable(texts: pa.Array, column: Column, notices: Notices) -> pa.Array:
+    """The texts without the character that the warehouse cannot store."""
+    data, character = texts.buffers()[2], notices.unstorable
+    if data is None or not character or not count_byte(data, pa.scalar(ord(character), pa.uint8())):
         return texts
-    count = pc.sum(pc.match_substring(texts, "\0")).as_py() or 0
-    notices.add(column, HELD_NUL, count)
-    return pc.replace_substring(texts, "\0", "")
+    count = pc.sum(pc.match_substring(texts, character)).as_py() or 0
+    notices.add(column, f"held U+{ord(character):04X}, which was removed", count)
+    return pc.replace_substring(texts, character, "")
 
 
 def count_byte(data: pa.Buffer, byte: pa.UInt8Scalar) -> int:

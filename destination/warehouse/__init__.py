@@ -1,1 +1,1 @@
-"""Warehouses: where rows end up. `base` says what one must do; `postgres` is the first."""
+"""Warehouses: where rows end up. `base` says what one must do; each kind has a package here."""

@@ -9,7 +9,6 @@ from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.schema import SetConstraintComment
 
 from destination.errors import RequestError
 from destination.schema import (
@@ -23,7 +22,6 @@ from destination.schema import (
 from destination.warehouse.base import Session
 from destination.warehouse.ddl import (
     AddPrimaryKey,
-    AlterColumnType,
     Conversion,
     DropColumn,
     DropConstraint,
@@ -208,9 +206,9 @@ def _add_key(
             )
     if comment is not None:
         clause = session.clause(stored.name, [sa.Column(column) for column in key])
-        constraint = sa.PrimaryKeyConstraint(*key, name=name, comment=comment)
+        constraint = sa.PrimaryKeyConstraint(*key, name=name)
         clause.append_constraint(constraint)
-        session.execute(SetConstraintComment(constraint))
+        session.comment(constraint, comment)
 
 
 def _retype(session: Session, stored: StoredTable, old: StoredColumn, column: Column) -> None:
@@ -222,8 +220,7 @@ def _retype(session: Session, stored: StoredTable, old: StoredColumn, column: Co
         column = _surviving(session, stored, old, column, conversion)
         target = session.type_name(column)
         if target != old.type_name:
-            using = conversion.value
-            session.execute(AlterColumnType(stored.clause, old.name, target, using))
+            session.change_type(value, target, conversion.value)
 
 
 def _tell(session: Session, stored: StoredTable, old: StoredColumn, column: Column) -> None:

@@ -27,6 +27,7 @@ from destination.warehouse.naming import Naming
 from destination.warehouse.stored import StoredColumn, StoredTable, TableName
 
 Result = TypeVar("Result")
+Commented = sa.Table | sa.Column[Any] | sa.PrimaryKeyConstraint
 Parameters = Mapping[str, Any]
 """The values of a statement that carries rows, by the names of their parameters."""
 
@@ -39,11 +40,13 @@ class Capabilities:
         naming: how it stores names.
         reserved_schemas: schemas that are the warehouse's own.
         reserved_schema_prefix: how further such schemas begin.
+        unstorable: the character of ASCII that no text holds; empty if texts hold all.
     """
 
     naming: Naming
     reserved_schemas: frozenset[str]
     reserved_schema_prefix: str
+    unstorable: str
 
 
 class Session(Expressions, ABC):
@@ -139,8 +142,20 @@ class Session(Expressions, ABC):
         """Create a schema if it is missing; safe when several sessions do so at once."""
 
     @abstractmethod
-    def comment(self, target: sa.Table | sa.Column[Any], comment: str | None) -> None:
-        """Set or remove the comment of a table or of a column."""
+    def comment(self, target: Commented, comment: str | None) -> None:
+        """Set or remove the comment of a table, a column or a primary key."""
+
+    @abstractmethod
+    def change_type(
+        self, column: sa.Column[Any], type_name: str, value: sa.ColumnElement[Any]
+    ) -> None:
+        """Change a column's type.
+
+        Args:
+            column: the column, of its table.
+            type_name: the warehouse's type that it becomes.
+            value: what it holds then, as an expression of what it holds.
+        """
 
     @abstractmethod
     def lock(self, name: TableName) -> None:

@@ -69,16 +69,6 @@ class DropColumn(AlterTable):
     column: str
 
 
-@dataclass(eq=False)
-class AlterColumnType(AlterTable):
-    """ALTER TABLE … ALTER COLUMN … TYPE … USING …"""
-
-    table: sa.Table
-    column: str
-    type_name: str
-    using: sa.ColumnElement[Any]
-
-
 @dataclass(frozen=True, slots=True)
 class Conversion:
     """What a column's value becomes when the column's type changes.
@@ -153,14 +143,6 @@ def _add_column(element: AddColumn, compiler: DDLCompiler, **_: Any) -> str:
 def _drop_column(element: DropColumn, compiler: DDLCompiler, **_: Any) -> str:
     column = _quote(compiler)(element.column)
     return f"{_alter(element.table, compiler)} DROP COLUMN {column}"
-
-
-@compiles(AlterColumnType)
-def _alter_column_type(element: AlterColumnType, compiler: DDLCompiler, **_: Any) -> str:
-    column = _quote(compiler)(element.column)
-    using = compiler.sql_compiler.process(element.using, include_table=False, literal_binds=True)
-    alter = f"{_alter(element.table, compiler)} ALTER COLUMN {column}"
-    return f"{alter} TYPE {element.type_name} USING {using}"
 
 
 @compiles(DropNotNull)

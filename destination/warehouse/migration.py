@@ -27,8 +27,8 @@ from destination.warehouse.statements import OPEN_END
 from destination.warehouse.stored import StoredTable, TableName
 from destination.warehouse.tables import closed, is_empty
 
-Constant = Callable[[Column], RowSource]
-"""A value of the request, read as a column's type."""
+Constant = Callable[[Column, str], RowSource]
+"""A value of the request, read as a column's type; see `Capabilities.unstorable`."""
 
 INSTANT = sa.DateTime(timezone=True)
 MINIMUM = datetime(1, 1, 1, tzinfo=UTC)
@@ -357,7 +357,7 @@ def _value(
     session: Session, stored: StoredTable, column: str, constant: Constant
 ) -> sa.ColumnElement[Any]:
     """A value of the request as one of a column; it takes the way of the rows of a batch file."""
-    source = constant(stored.get(column).column)
+    source = constant(stored.get(column).column, session.capabilities.unstorable)
     try:
         (staged,) = stage(session, stored, [source])
     except BatchFileError as error:

@@ -29,7 +29,7 @@ class Part:
 def joined(parts: Sequence[Part]) -> sa.FromClause:
     """Whole rows, to select from; nothing else is joined before their parts are.
 
-    Rows on their way would have more columns than PostgreSQL lets them.
+    Otherwise the rows of a join would have more columns than the warehouse may allow.
     """
     first, *others = (part.table for part in parts)
     if not others:

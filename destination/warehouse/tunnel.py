@@ -1,6 +1,6 @@
 """An SSH tunnel: a port of this machine that leads, through an SSH server, into a private network.
 
-Twisted's Conch speaks SSH, in one thread for all tunnels. libpq connects to the port with the
+Twisted's Conch speaks SSH, in one thread for all tunnels. Whoever connects to the port keeps to the
 warehouse's own name, so TLS and its checks reach from end to end.
 """
 
@@ -55,14 +55,14 @@ class Tunnel:
         self._port: Any = None
         self._refused: str | None = None
 
-    def route(self, seconds: float = PATIENCE_SECONDS) -> dict[str, Any]:
+    def open(self, seconds: float = PATIENCE_SECONDS) -> tuple[str, int]:
         """Open the tunnel unless it is open.
 
         Args:
             seconds: how long to wait for the SSH server.
 
         Returns:
-            libpq's parameters for the way through it.
+            The address and port of this machine that lead through it.
 
         Raises:
             TunnelRefusedError: if the SSH server is another one or does not let us in.
@@ -76,7 +76,7 @@ class Tunnel:
                 self._connection = self._open(seconds)
             if self._port is None:
                 self._port = _in_ssh_thread(self._listen)
-            return {"hostaddr": LOCAL, "port": self._port.getHost().port}
+            return LOCAL, self._port.getHost().port
 
     def refusal(self) -> TunnelLostError | None:
         """Why the SSH server did not pass on the last connection; None if it did."""

@@ -23,7 +23,7 @@ NULL = "null-string"
 
 def read(content: bytes, *columns: Column) -> list[tuple[object, ...]]:
     header = csv.Header.parse(content)
-    reader = csv.BlockReader(header.names, Decoder(columns, NULL, Notices()))
+    reader = csv.BlockReader(header.names, Decoder(columns, NULL, Notices("\0")))
     with Budget().reserve() as reservation:
         rest = io.BytesIO(content[header.size :])
         stream = DecompressingReader(rest, Compression.OFF, reservation.part())

@@ -34,7 +34,8 @@ def batch_file(
     path = directory / "rows.csv.zst"
     path.write_bytes(zstandard.compress(content))
     params = FileParams(Compression.ZSTD, encrypted=False, null_string=NULL, unmodified_string="")
-    return BatchFile(str(path), None, params, Table("t", columns), budget or Budget())
+    table = Table("t", columns)
+    return BatchFile(str(path), None, params, table, budget or Budget(), unstorable="\0")
 
 
 def read(directory: Path, content: bytes, *columns: Column) -> list[tuple[object, ...]]:

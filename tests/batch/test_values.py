@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from destination.batch.binary import decode_base64
 from destination.batch.refusals import REFUSALS, RefusedError
 from destination.batch.values import (
-    HELD_NUL,
     NOT_BASE64,
     Notices,
     count_byte,
@@ -75,14 +74,15 @@ def test_nothing_is_told_where_nothing_was_changed() -> None:
 
 
 @pytest.mark.parametrize("kind", [DataType.STRING, DataType.JSON, DataType.XML])
-def test_nul_is_removed_and_counted_by_value(kind: DataType) -> None:
-    notices, column = Notices(), Column("v", kind)
+def test_what_the_warehouse_cannot_store_is_removed_and_counted_by_value(kind: DataType) -> None:
+    notices, column = Notices("\0"), Column("v", kind)
     texts = pa.array(["\0a\0b", "c", None, "\0"])
     assert from_texts(texts, column, notices).to_pylist() == ["ab", "c", None, ""]
-    assert notices.texts() == [f'2 values of column "v" {HELD_NUL}']
+    assert notices.texts() == ['2 values of column "v" held U+0000, which was removed']
     for plain in (pa.array(["a", None]), pa.array([None], pa.string()), pa.array([], pa.string())):
         assert from_texts(plain, column, notices).equals(plain)
     assert len(notices.texts()) == 1
+    assert from_texts(texts, column, Notices()).equals(texts)
 
 
 @given(data=st.binary(max_size=99), byte=st.integers(0, 255))

@@ -13,13 +13,13 @@ import grpc
 import pytest
 
 from destination import __version__, telemetry
-from destination.cli import connector
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
 from destination.server import SERVICE
 from destination.telemetry import otlp
 from destination.telemetry.metrics import Metric
 from destination.warehouse.postgres.database import PostgresWarehouse, RetryPolicy
+from destination.warehouse.postgres.kind import connector
 from destination_tester.files import Row
 from tests.fix_collector import Collector
 from tests.fix_connector import Client, calling, column

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from destination.configuration import Configuration
 from destination.warehouse.postgres.certificates import as_files
+from destination.warehouse.postgres.configuration import Configuration
 from destination.warehouse.postgres.database import PostgresWarehouse
 
 UPLOADS = {

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from destination.configuration import Configuration
 from destination.errors import ConfigurationError
 from destination.sdk import common_pb2 as common
 from destination.warehouse import ssh
 from destination.warehouse.base import Warehouse
 from destination.warehouse.postgres import database
+from destination.warehouse.postgres.configuration import Configuration
 from destination.warehouse.postgres.database import PostgresWarehouse, RetryPolicy
 from destination_tester.files import Row
 from tests.fix_connector import Client, calling, column

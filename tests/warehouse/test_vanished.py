@@ -8,9 +8,9 @@ import pytest
 import sqlalchemy as sa
 
 from destination.cancellation import Cancellation
-from destination.configuration import Configuration
 from destination.errors import UnreachableError
 from destination.warehouse.base import Session
+from destination.warehouse.postgres.configuration import Configuration
 from destination.warehouse.postgres.database import PostgresWarehouse, RetryPolicy
 from destination.warehouse.postgres.driver import driver_of
 from tests.fix_server import OwnServer

@@ -6,7 +6,7 @@ import os
 import tempfile
 from contextlib import ExitStack
 
-from destination.configuration import Configuration
+from destination.warehouse.postgres.configuration import Configuration
 
 PRIVATE = 0o600
 """libpq refuses a key that others may read."""

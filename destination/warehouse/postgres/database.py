@@ -24,7 +24,6 @@ from tenacity import (
 
 from destination import progress, telemetry
 from destination.cancellation import Cancellation
-from destination.configuration import Configuration
 from destination.errors import UnreachableError, WarehouseError
 from destination.schema import Column, DataType, Table
 from destination.telemetry.metrics import Metric
@@ -32,6 +31,7 @@ from destination.warehouse import tables
 from destination.warehouse.base import Session, Warehouse
 from destination.warehouse.postgres import certificates, holders
 from destination.warehouse.postgres.carrying import Parameter, ParameterDumper
+from destination.warehouse.postgres.configuration import Configuration
 from destination.warehouse.postgres.contract import URL, UTF8, begin
 from destination.warehouse.postgres.driver import driver_of, interrupt, let_rows_queue
 from destination.warehouse.postgres.errors import (

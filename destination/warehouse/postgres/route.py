@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from destination.configuration import Configuration
+from destination.warehouse.postgres.configuration import Configuration
 
 if TYPE_CHECKING:
     from destination.warehouse.tunnel import Tunnel
@@ -45,9 +45,9 @@ class Route:
         """
         if self._tunnel is None:
             return psycopg.connect(**parameters, **options)
-        way = self._tunnel.route()
+        address, port = self._tunnel.open()
         try:
-            return psycopg.connect(**{**parameters, **way}, **options)
+            return psycopg.connect(**{**parameters, "hostaddr": address, "port": port}, **options)
         except psycopg.OperationalError as error:
             refusal = self._tunnel.refusal()
             if refusal is None:
@@ -62,7 +62,7 @@ class Route:
             TunnelLostError: as `connect`.
         """
         if self._tunnel is not None:
-            self._tunnel.route(seconds)
+            self._tunnel.open(seconds)
 
     def rest(self) -> None:
         """Leave the SSH server as soon as nobody uses the tunnel."""

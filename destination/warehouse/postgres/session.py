@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from itertools import count
 from typing import Any
 
@@ -18,24 +18,33 @@ from sqlalchemy.schema import (
     CreateTable,
     DropTable,
     SetColumnComment,
+    SetConstraintComment,
     SetTableComment,
 )
 
 from destination import telemetry
 from destination.cancellation import Cancellation
-from destination.schema import TEXT_TYPES, Column, Table
-from destination.warehouse.base import Capabilities, Parameters, Result, Session, required
-from destination.warehouse.ddl import AlterTable, Conversion, NamedType
+from destination.schema import TEXT_TYPES, Table
+from destination.warehouse.base import (
+    Capabilities,
+    Commented,
+    Parameters,
+    Result,
+    Session,
+    required,
+)
+from destination.warehouse.ddl import AlterTable
 from destination.warehouse.naming import STAGING_PREFIX, Naming
 from destination.warehouse.postgres import carrying, catalog, conversions, holders, locking, types
 from destination.warehouse.postgres.contract import LOCK_TIMEOUT
 from destination.warehouse.postgres.copying import Copying
+from destination.warehouse.postgres.ddl import AlterColumnType
 from destination.warehouse.postgres.driver import as_sqlalchemy, driver_of, names_of
 from destination.warehouse.postgres.errors import LOCK_NOT_AVAILABLE, sqlstate, value_refusal
 from destination.warehouse.postgres.expressions import PostgresExpressions
 from destination.warehouse.postgres.marks import Mark
 from destination.warehouse.postgres.outcome import Transaction, short_number
-from destination.warehouse.stored import StoredColumn, StoredTable, TableName
+from destination.warehouse.stored import StoredTable, TableName
 
 WHOLE_PAGES: dict[str, Any] = {"postgresql_with": {"toast_tuple_target": 8160}}
 """Rows are stored whole as long as they fit a page. Those of a staging table are compressed only in
@@ -67,6 +76,7 @@ CAPABILITIES = Capabilities(
     ),
     reserved_schemas=frozenset({"information_schema"}),
     reserved_schema_prefix="pg_",
+    unstorable="\0",
 )
 
 
@@ -78,6 +88,17 @@ class PostgresSession(PostgresExpressions, Session):
     """A transaction in PostgreSQL."""
 
     capabilities = CAPABILITIES
+    type_name = staticmethod(types.type_name)
+    wire_type_name = staticmethod(types.wire_type_name)
+    type_remark = staticmethod(types.type_remark)
+    cast = staticmethod(conversions.cast)
+    conversion = staticmethod(conversions.conversion)
+    fitting = staticmethod(types.fitting)
+    carried_type = staticmethod(carrying.carried_type)
+    carried = staticmethod(carrying.carried)
+    parameters = staticmethod(carrying.parameters)
+    find_table = catalog.find_table
+    require_free_name = catalog.require_free_name
 
     def __init__(
         self, connection: sa.Connection, cancellation: Cancellation, *, carrying: bool = True
@@ -120,9 +141,6 @@ class PostgresSession(PostgresExpressions, Session):
                 self._claim(table)
         return super().execute(statement)
 
-    def find_table(self, name: TableName) -> StoredTable | None:
-        return catalog.find_table(self, name)
-
     def create_schema(self, schema: str) -> None:
         stored = self.schema(schema)
         if catalog.schema_exists(self, stored):
@@ -136,12 +154,20 @@ class PostgresSession(PostgresExpressions, Session):
                 sql.SQL("COMMENT ON SCHEMA {} IS {}").format(sql.Identifier(stored), comment)
             )
 
-    def comment(self, target: sa.Table | sa.Column[Any], comment: str | None) -> None:
+    def comment(self, target: Commented, comment: str | None) -> None:
         target.comment = comment
-        if isinstance(target, sa.Table):
-            self.execute(SetTableComment(target))
-        else:
-            self.execute(SetColumnComment(target))
+        match target:
+            case sa.Table():
+                self.execute(SetTableComment(target))
+            case sa.Column():
+                self.execute(SetColumnComment(target))
+            case _:
+                self.execute(SetConstraintComment(target))
+
+    def change_type(
+        self, column: sa.Column[Any], type_name: str, value: sa.ColumnElement[Any]
+    ) -> None:
+        self.execute(AlterColumnType(column.table, column.name, type_name, value))
 
     def lock(self, name: TableName) -> None:
         self._lock(locking.of_table(self, name), str(name))
@@ -203,31 +229,13 @@ class PostgresSession(PostgresExpressions, Session):
         name, _ = names_of(table)
         self._execute_raw(sql.SQL("LOCK TABLE {} IN SHARE MODE").format(name))
 
-    def type_name(self, column: Column) -> str:
-        return types.type_name(column)
-
-    def wire_type_name(self, column: Column) -> str:
-        return types.wire_type_name(column)
-
-    def type_remark(self, column: Column) -> bool:
-        return types.needs_remark(column.type)
-
     def mark(self, table: sa.Table, names: Sequence[str]) -> None:
         if names:
             self.execute(Mark(table, names))
 
-    def require_free_name(self, name: TableName) -> None:
-        catalog.require_free_name(self, name)
-
     def storage(self, table: Table) -> dict[str, Any]:
         texts = [column for column in table.columns if column.type in TEXT_TYPES]
         return WHOLE_PAGES if len(texts) >= MANY_TEXTS else {}
-
-    def cast(self, value: sa.ColumnElement[Any], source: str, target: str) -> sa.ColumnElement[Any]:
-        return conversions.cast(value, source, target)
-
-    def conversion(self, value: sa.Column[Any], old: StoredColumn, new: Column) -> Conversion:
-        return conversions.conversion(value, old, new)
 
     def has_written(self, table: sa.Table) -> Callable[[Session], bool]:
         if self._number is None:
@@ -246,18 +254,6 @@ class PostgresSession(PostgresExpressions, Session):
         )
         self.execute(CreateTable(table))
         return table
-
-    def fitting(self, kinds: Sequence[NamedType], count: int) -> list[range]:
-        return types.fitting([kind.name for kind in kinds], count)
-
-    def carried_type(self, column: Column, stored: StoredColumn) -> str | None:
-        return carrying.carried_type(column, stored)
-
-    def carried(self, types: Mapping[str, str], ordinal: str) -> sa.FromClause:
-        return carrying.carried(types, ordinal)
-
-    def parameters(self, rows: pa.RecordBatch, types: Sequence[str]) -> Parameters:
-        return carrying.parameters(rows, types)
 
     def execute_carrying(
         self, parameters: Parameters, key: Hashable, statement: Callable[[], sa.Executable]

@@ -10,6 +10,7 @@ import pyarrow as pa
 from destination.errors import RequestError
 from destination.rows import arrow_type
 from destination.schema import Column, DataType, DecimalParams
+from destination.warehouse.ddl import NamedType
 
 TYPE_NAMES: dict[DataType, str] = {
     DataType.BOOLEAN: "boolean",
@@ -143,13 +144,14 @@ def bare(name: str) -> str:
     return name.split("(", 1)[0]
 
 
-def needs_remark(kind: DataType) -> bool:
-    """Whether a column of that type is told apart from others of its PostgreSQL type by a comment."""
-    return kind is DataType.XML
+def type_remark(column: Column) -> bool:
+    """Whether a column is told apart from others of its PostgreSQL type by a comment."""
+    return column.type is DataType.XML
 
 
-def fitting(names: Sequence[str], count: int) -> list[range]:
+def fitting(kinds: Sequence[NamedType], count: int) -> list[range]:
     """See `Session.fitting`."""
+    names = [kind.name for kind in kinds]
     ranges, begin, room = [], 0, PAGE_BYTES
     for i in range(count):
         width = max(map(_widest, names[i::count]))

@@ -4,34 +4,40 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
-from destination.configuration import Configuration
 from destination.warehouse.base import Warehouse
+from destination.warehouse.kind import Kind
 
 IDLE_SECONDS = 300
 
 
-class Directory:
+class WarehousePool:
     """Opens a warehouse when it is first used, and closes it when it was not for a while.
 
     Args:
-        connect: leads from a configuration to a warehouse.
+        kind: what the warehouses are.
     """
 
-    def __init__(self, connect: Callable[[Configuration], Warehouse]) -> None:
-        self._connect = connect
-        self._entries: dict[Configuration, _Entry] = {}
+    def __init__(self, kind: Kind[Any]) -> None:
+        self.kind = kind
+        self._entries: dict[Hashable, _Entry] = {}
         self._lock = threading.Lock()
 
     @contextmanager
-    def use(self, configuration: Configuration) -> Iterator[Warehouse]:
-        """The warehouse of a configuration, kept open for as long as it is used."""
+    def use(self, fields: Mapping[str, str]) -> Iterator[Warehouse]:
+        """The warehouse of a filled-in setup form, kept open for as long as it is used.
+
+        Raises:
+            ConfigurationError: naming the field that is missing or malformed.
+        """
+        configuration = self.kind.parse(fields)
         with self._lock:
             entry = self._entries.get(configuration)
             if entry is None:
-                entry = self._entries[configuration] = _Entry(self._connect(configuration))
+                entry = self._entries[configuration] = _Entry(self.kind.connect(configuration))
             entry.users += 1
         try:
             yield entry.warehouse
