@@ -145,7 +145,7 @@ def apply(session: Session, stored: StoredTable, alteration: Alteration) -> None
     """
     clause, key_comment = stored.clause, None
     if alteration.key is not None and stored.key_constraint is not None:
-        key_comment = _key_comment(session, stored)
+        key_comment = session.key_comment(clause)
         session.execute(DropConstraint(clause, stored.key_constraint))
     for left in alteration.left_key:
         session.execute(DropNotNull(clause, left.name))
@@ -182,13 +182,6 @@ def _neutral(stored: StoredColumn) -> sa.ColumnElement[Any]:
     """The value of a key's column where nothing is known of it."""
     text = sa.literal(NEUTRAL[stored.column.type], sa.Text())
     return sa.cast(text, NamedType(stored.type_name))
-
-
-def _key_comment(session: Session, stored: StoredTable) -> str | None:
-    """What the customer says of a table's primary key."""
-    table = stored.clause
-    key = sa.inspect(session.connection).get_pk_constraint(table.name, table.schema)
-    return key.get("comment")
 
 
 def _add_key(

@@ -146,6 +146,10 @@ class Session(Expressions, ABC):
         """Set or remove the comment of a table, a column or a primary key."""
 
     @abstractmethod
+    def key_comment(self, table: sa.Table) -> str | None:
+        """The comment of a table's primary key."""
+
+    @abstractmethod
     def change_type(
         self, column: sa.Column[Any], type_name: str, value: sa.ColumnElement[Any]
     ) -> None:

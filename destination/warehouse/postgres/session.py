@@ -164,6 +164,10 @@ class PostgresSession(PostgresExpressions, Session):
             case _:
                 self.execute(SetConstraintComment(target))
 
+    def key_comment(self, table: sa.Table) -> str | None:
+        key = sa.inspect(self.connection).get_pk_constraint(table.name, table.schema)
+        return key.get("comment")
+
     def change_type(
         self, column: sa.Column[Any], type_name: str, value: sa.ColumnElement[Any]
     ) -> None:
