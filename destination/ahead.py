@@ -8,7 +8,7 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 
-LARGE_BYTES = 16 << 20
+LARGE_ITEM_BYTES = 16 << 20
 
 
 def handing_over(items: list[Item]) -> Iterator[Item]:
@@ -35,7 +35,7 @@ def ahead(items: Iterator[Item], name: str, size: Callable[[Item], int]) -> Gene
 
         made = [make()]
         while (item := made[0].result()) is not None:
-            large = size(item) > LARGE_BYTES
+            large = size(item) > LARGE_ITEM_BYTES
             if not large:
                 made.append(make())
             del item

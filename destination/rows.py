@@ -56,14 +56,20 @@ def arrow_type(column: Column) -> pa.DataType:
     return pa.decimal128(decimal.precision, decimal.scale)
 
 
-class RowStream(Protocol):
-    """The rows of one batch file, decoded as they are asked for; partial ones end with `MODIFIED`."""
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of one batch file, decoded as they are asked for.
 
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """The columns that the rows hold, in the order of the record batches' fields."""
+    Args:
+        columns: the columns that the rows hold, in the order of the record batches' fields.
+        batches: the rows; partial ones end with `MODIFIED`.
+    """
 
-    def __iter__(self) -> Iterator[pa.RecordBatch]: ...
+    columns: tuple[Column, ...]
+    batches: Iterator[pa.RecordBatch]
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        return self.batches
 
 
 class RowSource(Protocol):
@@ -77,18 +83,7 @@ class RowSource(Protocol):
     def size(self) -> int:
         """Its bytes on disk; 0 where that cannot be told."""
 
-    def open(self) -> AbstractContextManager[RowStream]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """A stream of which some rows were looked at already."""
-
-    columns: tuple[Column, ...]
-    batches: Iterator[pa.RecordBatch]
-
-    def __iter__(self) -> Iterator[pa.RecordBatch]:
-        return self.batches
+    def open(self) -> AbstractContextManager[Rows]: ...
 
 
 class BegunSource:
@@ -101,7 +96,7 @@ class BegunSource:
     def __init__(self, source: RowSource) -> None:
         self._source = source
         self._opened = ExitStack()
-        self._begun: _Rows | None = None
+        self._begun: Rows | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -128,11 +123,11 @@ class BegunSource:
         batches = iter(rows)
         first = next(batches, None)
         begun = [] if first is None else [first]
-        self._begun = _Rows(rows.columns, chain(handing_over(begun), batches))
+        self._begun = Rows(rows.columns, chain(handing_over(begun), batches))
         return first
 
     @contextmanager
-    def open(self) -> Iterator[RowStream]:
+    def open(self) -> Iterator[Rows]:
         begun, self._begun = self._begun, None
         with self._opened:
             yield begun or self._opened.enter_context(self._source.open())

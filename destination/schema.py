@@ -126,3 +126,8 @@ class Table:
                 replace(column, primary_key=column.name in key) for column in self.columns
             ),
         )
+
+
+def record_key(key: Iterable[str]) -> tuple[str, ...]:
+    """The key without `_fivetran_start`."""
+    return tuple(name for name in key if name != START)

@@ -22,8 +22,8 @@ from destination.sdk import destination_sdk_pb2 as sdk
 from destination.sdk import destination_sdk_pb2_grpc as sdk_grpc
 from destination.telemetry.metrics import Metric
 from destination.warehouse import altering, history, loading, tables
-from destination.warehouse.base import Session, Warehouse
-from destination.warehouse.kind import ConfigurationTest
+from destination.warehouse.base import Session
+from destination.warehouse.kind import ConfigurationTest, Warehouse
 from destination.warehouse.pool import WarehousePool
 from destination.warehouse.stored import TableName
 
@@ -102,7 +102,7 @@ class Servicer(sdk_grpc.DestinationConnectorServicer):
 
         def create(call: _Call) -> tuple[sdk.CreateTableResponse, str]:
             table = wire.table_from_wire(request.table)
-            call.transact(lambda session: tables.create(session, name.schema, table))
+            call.transact(lambda session: tables.create(session, name, table))
             return sdk.CreateTableResponse(success=True), f"created, {len(table.columns)} columns"
 
         return self._answer(request, context, name, create, sdk.CreateTableResponse)
@@ -116,7 +116,7 @@ class Servicer(sdk_grpc.DestinationConnectorServicer):
             table = wire.table_from_wire(request.table)
             alteration = call.transact(
                 lambda session: altering.alter(
-                    session, name.schema, table, drop_columns=request.drop_columns
+                    session, name, table, drop_columns=request.drop_columns
                 ),
             )
             return sdk.AlterTableResponse(success=True), f"altered: {alteration}"
@@ -155,7 +155,7 @@ class Servicer(sdk_grpc.DestinationConnectorServicer):
                 delete=files.keys(request.delete_files),
             )
             loaded = call.transact(
-                lambda session: loading.write_batch(session, name.schema, table, batch), name
+                lambda session: loading.write_batch(session, name, table, batch), name
             )
             _count(loaded)
             return sdk.WriteBatchResponse(success=True), f"batch written: {loaded}"
@@ -177,7 +177,7 @@ class Servicer(sdk_grpc.DestinationConnectorServicer):
                 delete=files.ends(request.delete_files),
             )
             loaded = call.transact(
-                lambda session: history.write_history_batch(session, name.schema, table, batch),
+                lambda session: history.write_history_batch(session, name, table, batch),
                 name,
             )
             _count(loaded)

@@ -14,7 +14,7 @@ from destination.sdk import destination_sdk_pb2 as sdk
 from destination.sdk import destination_sdk_pb2_grpc as sdk_grpc
 from destination.server import Server
 from destination.servicer import Servicer
-from destination.warehouse.base import Warehouse
+from destination.warehouse.kind import Warehouse
 from destination.warehouse.pool import WarehousePool
 from destination.warehouse.postgres.configuration import Configuration
 from destination.warehouse.postgres.kind import connector, postgres

@@ -4,7 +4,7 @@ It has what CONTRIBUTING.md says a warehouse must have: UPDATE … FROM, DELETE 
 """
 
 # ruff: noqa: ARG002 (what a warehouse must do has arguments that this one needs not)
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -19,6 +19,7 @@ from sqlalchemy.schema import CreateTable
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from destination.cancellation import Cancellation
+from destination.rows import Rows
 from destination.schema import Column, Table
 from destination.warehouse.base import Capabilities, Commented, Parameters, Session
 from destination.warehouse.ddl import AddColumn, Conversion, NamedType
@@ -265,11 +266,8 @@ class Source:
     name: str = "rows"
     size: int = 1
 
-    def open(self) -> AbstractContextManager["Source"]:
-        return nullcontext(self)
-
-    def __iter__(self) -> Iterator[pa.RecordBatch]:
-        yield self.batch
+    def open(self) -> AbstractContextManager[Rows]:
+        return nullcontext(Rows(self.columns, iter([self.batch])))
 
 
 def stored(name: TableName, columns: Iterable[Column], *, mergeable: bool = True) -> StoredTable:

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from destination.sdk import common_pb2 as common
-from destination.warehouse import loading
+from destination.warehouse import merging
 from destination.warehouse.postgres.kind import connector
 from destination_tester.files import Row
 from destination_tester.model import ACTIVE, END, OPEN_END, START
@@ -143,14 +143,17 @@ def rows(*cells: tuple[Cell, Cell]) -> list[Row]:
     ("kind", "few"),
     [
         *(pytest.param(kind, 0, id=f"{kind.name} upserted") for kind in KEYS),
-        *(pytest.param(kind, loading.FEW, id=f"{kind.name} replaced") for kind in KEYS[::5]),
+        *(
+            pytest.param(kind, merging.TABLE_SHARE, id=f"{kind.name} replaced")
+            for kind in KEYS[::5]
+        ),
     ],
 )
 def test_keys_are_the_same_where_the_table_says_so(
     typed: Client, extended: Database, kind: Kind, few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whether rows are upserted, or deleted and inserted anew."""
-    monkeypatch.setattr(loading, "FEW", few)
+    monkeypatch.setattr(merging, "TABLE_SHARE", few)
     one, same = kind.same
     wanted = make(typed, extended, kind, "k", column("v"), column("w"))
 
@@ -308,7 +311,7 @@ def test_key_that_a_type_refuses_is_told_with_its_place(
 def test_large_file_for_a_key_of_another_type_is_loaded(
     typed: Client, extended: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loading, "LARGE_BYTES", 0)
+    monkeypatch.setattr(merging, "FAST_WAY_BYTES", 0)
     wanted = make(typed, extended, Kind("bigint", ("", ""), ""), "k", column("v"))
     for first in (0, 5):
         keys = [str(key) for key in range(first, first + 10)]

@@ -57,12 +57,12 @@ def source(columns: Sequence[Column], table: Sequence[Column] = ()) -> Source:
 def write(session: Session) -> None:
     rows, changed, gone = source(LIVE), source(LIVE, LIVE), source([ID])
     batch = loading.Batch(replace=[rows], update=[changed], delete=[gone])
-    loading.write_batch(session, NAME.schema, Table("t", LIVE), batch)
+    loading.write_batch(session, NAME, Table("t", LIVE), batch)
 
 
 def append(session: Session) -> None:
     keyless = Table("t", (VALUE,))
-    loading.write_batch(session, NAME.schema, keyless, loading.Batch([source([VALUE])], [], []))
+    loading.write_batch(session, NAME, keyless, loading.Batch([source([VALUE])], [], []))
 
 
 def write_history(session: Session) -> None:
@@ -72,16 +72,16 @@ def write_history(session: Session) -> None:
         update=[source(VERSIONED, VERSIONED)],
         delete=[source((ID, VERSIONED[2]))],
     )
-    history.write_history_batch(session, NAME.schema, Table("t", VERSIONED), batch)
+    history.write_history_batch(session, NAME, Table("t", VERSIONED), batch)
 
 
 def only_update_history(session: Session) -> None:
     batch = history.HistoryBatch([], [], [source(VERSIONED, VERSIONED)], [])
-    history.write_history_batch(session, NAME.schema, Table("t", VERSIONED), batch)
+    history.write_history_batch(session, NAME, Table("t", VERSIONED), batch)
 
 
 def create(session: Session) -> None:
-    tables.create(session, NAME.schema, Table("t", LIVE))
+    tables.create(session, NAME, Table("t", LIVE))
 
 
 def alter(session: Session) -> None:
@@ -91,7 +91,7 @@ def alter(session: Session) -> None:
         Column("new", DataType.STRING, primary_key=True),
         Column(SYNCED, DataType.STRING),
     )
-    altering.alter(session, NAME.schema, Table("t", wanted), drop_columns=True)
+    altering.alter(session, NAME, Table("t", wanted), drop_columns=True)
 
 
 def truncate(session: Session, deleted: str | None) -> None:

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from destination.sdk import common_pb2 as common
-from destination.warehouse import loading
+from destination.warehouse import merging
 from destination.warehouse.postgres.contract import LOCK_TIMEOUT
 from destination_tester.files import Row
 from destination_tester.model import TableModel
@@ -29,7 +29,7 @@ KEY = (
 
 @pytest.fixture(autouse=True)
 def every_load_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "LARGE_BYTES", 0)
+    monkeypatch.setattr(merging, "FAST_WAY_BYTES", 0)
 
 
 def number(database: Database) -> object:

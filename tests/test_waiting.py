@@ -13,7 +13,7 @@ import pytest
 from destination import progress
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
-from destination.warehouse import loading
+from destination.warehouse import merging
 from destination.warehouse.postgres import copying, session
 from destination.warehouse.postgres.copying import Copying
 from destination_tester.files import Row
@@ -115,7 +115,7 @@ def test_long_load_tells_how_far_it_has_come(
     looked_last = progress.LOOK_SECONDS
     monkeypatch.setattr(progress, "LOOK_SECONDS", 0.02)
     time.sleep(looked_last)
-    monkeypatch.setattr(loading, "LARGE_BYTES", 0)
+    monkeypatch.setattr(merging, "FAST_WAY_BYTES", 0)
     caplog.set_level(logging.INFO, "destination.progress")
     assert client.create(TABLE).success
     for _ in range(2):
@@ -136,7 +136,7 @@ def test_reader_of_an_empty_table_is_let_through_while_it_is_filled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The load is begun anew with the key in place, and takes nobody's turn."""
-    monkeypatch.setattr(loading, "LARGE_BYTES", 0)
+    monkeypatch.setattr(merging, "FAST_WAY_BYTES", 0)
     monkeypatch.setattr(copying, "PART_SECONDS", 0)
     barred, goes_on = threading.Event(), threading.Event()
     append = Copying.append
@@ -170,7 +170,7 @@ def test_row_that_a_later_part_of_a_load_refuses_is_named(
     client: Client, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A first load is made of many COPYs, of which each counts its rows anew."""
-    monkeypatch.setattr(loading, "LARGE_BYTES", 0)
+    monkeypatch.setattr(merging, "FAST_WAY_BYTES", 0)
     monkeypatch.setattr(copying, "PART_SECONDS", 0)
     table = common.Table(name="t", columns=[*TABLE.columns, column("json", common.JSON)])
     assert client.create(table).success

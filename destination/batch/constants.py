@@ -11,22 +11,12 @@ import pyarrow as pa
 from destination.batch.decoding import Decoder
 from destination.batch.values import Notices
 from destination.errors import BatchFileError, RequestError
+from destination.rows import Rows
 from destination.schema import Column, DataType
 
 NULL_TEXTS = frozenset({"", "NULL"})
 VERBATIM = frozenset({DataType.STRING, DataType.XML})
 """The types of which every text is a value."""
-
-
-@dataclass(frozen=True, slots=True)
-class ConstantReader:
-    """One row of one value."""
-
-    columns: tuple[Column, ...]
-    batch: pa.RecordBatch
-
-    def __iter__(self) -> Iterator[pa.RecordBatch]:
-        yield self.batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +59,7 @@ class Constant:
         return 0
 
     @contextmanager
-    def open(self) -> Iterator[ConstantReader]:
+    def open(self) -> Iterator[Rows]:
         """Read the value.
 
         Raises:
@@ -82,4 +72,4 @@ class Constant:
             batch = decoder.decode([texts], [decoder.from_texts], 1)
         except BatchFileError as error:
             raise RequestError(f"the {self.name} {error.reason}") from error
-        yield ConstantReader(decoder.columns, batch)
+        yield Rows(decoder.columns, iter([batch]))

@@ -25,6 +25,7 @@ from destination.batch.decryption import DecryptingReader
 from destination.batch.values import Notices
 from destination.errors import BatchFileError
 from destination.memory import Budget, Reservation
+from destination.rows import Rows
 from destination.schema import Column, Table
 from destination.telemetry.metrics import Metric
 
@@ -52,17 +53,6 @@ class FileParams:
     encrypted: bool
     null_string: str
     unmodified_string: str
-
-
-@dataclass(frozen=True, slots=True)
-class RowReader:
-    """The rows of an open batch file, of which some are decoded before they are asked for."""
-
-    columns: tuple[Column, ...]
-    batches: Iterator[pa.RecordBatch]
-
-    def __iter__(self) -> Iterator[pa.RecordBatch]:
-        return self.batches
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +88,7 @@ class BatchFile:
             return 0
 
     @contextmanager
-    def open(self) -> Iterator[RowReader]:
+    def open(self) -> Iterator[Rows]:
         """Open the file for reading.
 
         Raises:
@@ -115,10 +105,10 @@ class BatchFile:
             timed = telemetry.made("decode", batches)
             with closing(batches):
                 if self.size < SMALL_BYTES:
-                    yield RowReader(columns, timed)
+                    yield Rows(columns, timed)
                 else:
                     with closing(ahead(timed, "decoder", lambda batch: batch.nbytes)) as decoded:
-                        yield RowReader(columns, decoded)
+                        yield Rows(columns, decoded)
         for text in notices.texts():
             logger.warning('table "%s", batch file %s: %s', self.table.name, self.name, text)
 

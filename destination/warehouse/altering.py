@@ -115,12 +115,12 @@ class Alteration:
         )
 
 
-def alter(session: Session, schema: str, table: Table, *, drop_columns: bool) -> Alteration:
+def alter(session: Session, name: TableName, table: Table, *, drop_columns: bool) -> Alteration:
     """Make a table match the one wanted.
 
     Args:
         session: the transaction.
-        schema: the table's schema.
+        name: the table's.
         table: the table that is wanted.
         drop_columns: whether columns that it lacks are dropped; those that this project did not make
             stay.
@@ -128,7 +128,6 @@ def alter(session: Session, schema: str, table: Table, *, drop_columns: bool) ->
     Raises:
         RequestError: if the table does not exist.
     """
-    name = TableName(schema, table.name)
     require_distinct_columns(session, name, table)
     stored = session.lock_table(name).as_called_by(table)
     made_here = {column.column.name for column in stored.columns if column.made_here}

@@ -15,8 +15,7 @@ import sqlalchemy as sa
 
 from destination.warehouse.base import Session
 from destination.warehouse.naming import Alias
-from destination.warehouse.parts import ORDINAL
-from destination.warehouse.staging import Staged, Values, has_duplicates
+from destination.warehouse.staging import ORDINAL, Staged, Values, has_duplicates
 
 LINK, FLAGS, LAST = "link", "flags", "last"
 BASE = "base"

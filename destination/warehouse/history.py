@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from destination.errors import RequestError
 from destination.rows import RowSource
-from destination.schema import ACTIVE, END, START, Table
+from destination.schema import END, START, Table, record_key
 from destination.warehouse.base import Session
 from destination.warehouse.carried import Carried, carry
 from destination.warehouse.chains import (
@@ -29,10 +29,10 @@ from destination.warehouse.chains import (
     link,
     modified_by,
 )
-from destination.warehouse.loading import key_of, merge_rows, replace
+from destination.warehouse.merging import merge_rows, replace
 from destination.warehouse.naming import Alias
-from destination.warehouse.parts import ORDINAL
 from destination.warehouse.staging import (
+    ORDINAL,
     Staged,
     Values,
     analyze,
@@ -51,7 +51,7 @@ from destination.warehouse.statements import (
     forgetting_later,
     preceding,
 )
-from destination.warehouse.stored import StoredTable
+from destination.warehouse.stored import StoredTable, TableName
 from destination.warehouse.tables import lock_called
 
 
@@ -82,7 +82,7 @@ class HistoryLoaded:
 
 
 def write_history_batch(
-    session: Session, schema: str, table: Table, batch: HistoryBatch
+    session: Session, name: TableName, table: Table, batch: HistoryBatch
 ) -> HistoryLoaded:
     """Apply earliest start, replace, update and delete files to a table in history mode.
 
@@ -90,9 +90,9 @@ def write_history_batch(
         RequestError: if the table in the warehouse does not match the request.
         BatchFileError: if a file cannot be read.
     """
-    target = lock_called(session, schema, table)
-    key = key_of(target, table)
-    require_history_mode(target)
+    target = lock_called(session, name, table)
+    key = target.key_of(table)
+    target.require_history_mode()
     record = record_key(key)
     close = partial(_close_overtaken, session, target, record)
     replaced = {} if batch.earliest_start else {"then": close}
@@ -102,26 +102,6 @@ def write_history_batch(
         updated=_update(session, target, table, key, batch),
         deleted=_delete(session, target, record, batch.delete),
     )
-
-
-def record_key(key: Sequence[str]) -> tuple[str, ...]:
-    """What of a table's key tells records apart, and not their versions."""
-    return tuple(name for name in key if name != START)
-
-
-def require_history_mode(target: StoredTable) -> None:
-    """Check that a table keeps versions, and that something tells its records apart.
-
-    Raises:
-        RequestError: if not.
-    """
-    if START not in target.key or target.find(END) is None or target.find(ACTIVE) is None:
-        raise RequestError(f"{target.name} is not in history mode: re-sync the table")
-    if target.key == {START}:
-        raise RequestError(
-            f'{target.name} has no column in its primary key but "{START}", so its records cannot be '
-            f"told apart: re-sync the table"
-        )
 
 
 def _start_over(

@@ -1,16 +1,87 @@
-"""A kind of warehouse: its setup form, how that is read, and how its warehouses are reached."""
+"""A warehouse as the server sees it, and a kind of warehouses: its setup form, how one is reached."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from operator import methodcaller
 from typing import Generic, TypeVar
 
+from destination.cancellation import Cancellation
 from destination.form import ConditionalFields, Field
-from destination.warehouse.base import Capabilities, Warehouse
+from destination.warehouse.base import Capabilities, Result, Session
+from destination.warehouse.stored import TableName
 
 Configuration = TypeVar("Configuration", bound=Hashable)
+
+
+class Warehouse(ABC):
+    """A warehouse that a configuration leads to."""
+
+    @abstractmethod
+    def transact(
+        self,
+        subject: str,
+        work: Callable[[Session], Result],
+        cancellation: Cancellation,
+        table: TableName | None = None,
+    ) -> Result:
+        """Run work in one transaction, as often as it takes to apply it exactly once.
+
+        Args:
+            subject: what the work is about, for error messages.
+            work: what to do; it may run several times, each from the beginning.
+            cancellation: gives the work up.
+            table: what the work locks first, if it does; the warehouse may begin with that.
+
+        Raises:
+            WarehouseError: if the warehouse refuses.
+            UnreachableError: if it could not be reached or kept failing.
+            CancelledError: if the work was given up; then nothing of it is applied.
+        """
+
+    @abstractmethod
+    def read(
+        self, subject: str, work: Callable[[Session], Result], cancellation: Cancellation
+    ) -> Result:
+        """As `transact`, for work that changes nothing."""
+
+    def check_tunnel(self) -> None:
+        """Reach the SSH server through which the warehouse is reached, if there is one, and log in.
+
+        Raises:
+            WarehouseError: saying what does not work and the remedy.
+        """
+        return
+
+    @abstractmethod
+    def check_connection(self) -> None:
+        """Reach the warehouse and log in.
+
+        Raises:
+            WarehouseError: saying what does not work and the remedy.
+        """
+
+    @abstractmethod
+    def check_permissions(self) -> None:
+        """Create a schema, a table and a staging table, for real, and roll them back.
+
+        Raises:
+            WarehouseError: naming the missing privilege.
+        """
+
+    @abstractmethod
+    def check_version(self) -> None:
+        """Check that the warehouse's version is supported.
+
+        Raises:
+            WarehouseError: if it is not.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close its connections."""
 
 
 @dataclass(frozen=True, slots=True)

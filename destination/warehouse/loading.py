@@ -2,44 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from destination.errors import RequestError
-from destination.rows import BegunSource, RowSource
-from destination.schema import DataType, Table
+from destination.rows import RowSource
+from destination.schema import Table
 from destination.warehouse.base import Session
-from destination.warehouse.carried import Carried, carry
+from destination.warehouse.carried import carry
 from destination.warehouse.chains import folded
-from destination.warehouse.naming import Alias
+from destination.warehouse.merging import replace
 from destination.warehouse.staging import (
-    Staged,
     analyze,
-    has_duplicates,
-    is_repeated,
     same_key,
     stage,
     stage_partial,
-    stored_columns,
 )
-from destination.warehouse.statements import deleting, inserting, last_rows, updating, upserting
-from destination.warehouse.stored import StoredTable
-from destination.warehouse.tables import is_empty, lock_called
-
-LARGE_BYTES = 1 << 20
-"""From how many bytes of batch files on it pays to look for a faster way."""
-FEW = 8
-"""A batch of less than one in so many of a table's bytes is a small one."""
-SERIAL_TYPES = frozenset({DataType.SHORT, DataType.INT, DataType.LONG})
-
-Then = Callable[[Staged | Carried | None], None]
-"""What is to be done after rows were written: with those that were staged, or with the whole table."""
+from destination.warehouse.statements import deleting, updating
+from destination.warehouse.stored import StoredTable, TableName
+from destination.warehouse.tables import lock_called
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +46,15 @@ class Loaded:
         return f"{self.replaced} rows replaced, {self.updated} updated, {self.deleted} deleted"
 
 
-def write_batch(session: Session, schema: str, table: Table, batch: Batch) -> Loaded:
+def write_batch(session: Session, name: TableName, table: Table, batch: Batch) -> Loaded:
     """Apply replace, update and delete files to a table, in this order.
 
     Raises:
         RequestError: if the table in the warehouse does not match the request.
         BatchFileError: if a file cannot be read.
     """
-    target = lock_called(session, schema, table)
-    key = key_of(target, table)
+    target = lock_called(session, name, table)
+    key = target.key_of(table)
     if not key and (batch.update or batch.delete):
         raise RequestError(
             f"{target.name} has no primary key, so its rows cannot be updated or deleted: re-sync "
@@ -82,221 +65,6 @@ def write_batch(session: Session, schema: str, table: Table, batch: Batch) -> Lo
         updated=_update(session, target, table, key, batch.update),
         deleted=_delete(session, target, key, batch.delete),
     )
-
-
-def key_of(target: StoredTable, table: Table) -> tuple[str, ...]:
-    """The full names of the key's columns, of which request and warehouse must have the same idea.
-
-    Raises:
-        RequestError: if they do not.
-    """
-    key, stored = table.key_names, set(target.table.with_implied_key().key_names)
-    if stored != set(key):
-        raise RequestError(
-            f"{target.name} has the primary key ({', '.join(sorted(stored))}), but the request "
-            f"says ({', '.join(sorted(key))}): re-sync the table"
-        )
-    return key
-
-
-def _nothing(_rows: Staged | Carried | None) -> None:
-    """Do nothing more with rows that were written."""
-
-
-def replace(
-    session: Session,
-    target: StoredTable,
-    key: tuple[str, ...],
-    sources: Sequence[RowSource],
-    then: Then = _nothing,
-) -> int:
-    """Upsert files; straight into the table as long as they seem to hold no row that is there.
-
-    Args:
-        session: the transaction.
-        target: the table.
-        key: the full names of its key's columns.
-        sources: the files.
-        then: what to do with the rows that were staged; with None after all went straight into the
-            table, which had been empty.
-
-    Returns:
-        How many rows they held.
-    """
-    if not sources:
-        return 0
-    if not key:
-        return _append(session, target, sources)
-    large = sum(source.size for source in sources) >= LARGE_BYTES
-    carried = None if large or not target.mergeable else carry(session, target, sources)
-    if carried is not None:
-        return _upsert_carried(target, key, carried, then)
-    empty = is_empty(session, target)
-    copied: int | None = None
-    with BegunSource(sources[0]) as first:
-        files = [first, *sources[1:]]
-        if empty or (large and _follows(session, target, key, first)):
-            copy = partial(_copy_straight, session, target, key, files)
-            if empty and large:
-                copy = partial(session.key_built_last, target, copy)
-            copied = session.unless_duplicate(copy)
-            if copied is not None:
-                then(None)
-            elif empty and large:
-                session.free_undone_rows(target)
-        merge = partial(_merge, session, target, key, files, then, empty=empty)
-        count = merge() if copied is None else copied
-    if empty and large:
-        session.survey(target.clause)
-    return count
-
-
-def _append(session: Session, target: StoredTable, sources: Sequence[RowSource]) -> int:
-    """Insert the rows of files into a table that has no key.
-
-    It needs no savepoint, within which rows would not bear the transaction's own mark.
-    """
-    session.landed = session.has_written(target.clause)
-    carried = carry(session, target, sources)
-    if carried is not None:
-        return sum(rows.execute(inserting, target) for rows in carried)
-    count = 0
-    for source in sources:
-        copied = _copy(session, target, source)
-        for staged in stage(session, target, [source] if copied is None else []):
-            session.execute(inserting(session, staged, target))
-            count += staged.count
-        count += copied or 0
-    return count
-
-
-def _copy_straight(
-    session: Session, target: StoredTable, key: Sequence[str], sources: Sequence[RowSource]
-) -> int | None:
-    """Copy files into the table; None where one of them cannot be, or rows share a key."""
-    count = 0
-    for source in sources:
-        copied = _copy(session, target, source)
-        if copied is None:
-            return None
-        count += copied
-    if not target.mergeable and is_repeated(session, target.clause, [target[k] for k in key]):
-        return None
-    return count
-
-
-def _copy(session: Session, target: StoredTable, source: RowSource) -> int | None:
-    """Copy a file into the table; None where the types of its columns are not those of the wire."""
-    with source.open() as rows:
-        columns = stored_columns(target, rows.columns)
-        pairs = zip(columns, rows.columns, strict=True)
-        if any(stored.type_name != session.wire_type_name(column) for stored, column in pairs):
-            return None
-        clauses = [target.clause.c[column.name] for column in columns]
-        return session.copy(target.clause, clauses, rows)
-
-
-def _follows(
-    session: Session, target: StoredTable, key: Sequence[str], source: BegunSource
-) -> bool:
-    """Whether a file's first rows lie behind all of the table's, as those of a growing table do."""
-    name = key[0]
-    if not target.mergeable or len(key) > 1 or target.get(name).column.type not in SERIAL_TYPES:
-        return False
-    last = session.scalar(sa.select(sa.func.max(target[name])))
-    first = source.first_rows()
-    if first is None or not pa.types.is_integer(first.schema.field(name).type):
-        return False
-    lowest = pc.min(first.column(name)).as_py()
-    return lowest is not None and lowest > last
-
-
-def _merge(
-    session: Session,
-    target: StoredTable,
-    key: Sequence[str],
-    sources: Sequence[RowSource],
-    then: Then,
-    *,
-    empty: bool,
-) -> int:
-    """Merge files; into an empty table keys that repeat are looked for before rows are inserted."""
-    count = 0
-    for staged in stage(session, target, sources):
-        replacing = _may_replace_rows(session, target, staged)
-        if empty and replacing:
-            replacing = not has_duplicates(session, staged, key)
-        if not (replacing and _replace_rows(session, target, key, staged)):
-            _upsert(session, target, key, staged)
-        then(staged)
-        count += staged.count
-    return count
-
-
-def _upsert_carried(
-    target: StoredTable, key: tuple[str, ...], carried: Sequence[Carried], then: Then
-) -> int:
-    for rows in carried:
-        rows.execute(upserting, target, key)
-        then(rows)
-    return sum(rows.count for rows in carried)
-
-
-def _may_replace_rows(session: Session, target: StoredTable, staged: Staged) -> bool:
-    """Whether rows may be deleted and inserted anew, and are so many that it takes less time.
-
-    Few rows of a large table are scattered over it: visiting each place once is better.
-    """
-    whole = {column.name for column in staged.columns} == {c.name for c in target.columns}
-    if not (target.standalone and target.mergeable and whole):
-        return False
-    size = sum(session.size(part.table) for part in staged.parts)
-    return size * FEW >= session.size(target.clause)
-
-
-def _replace_rows(
-    session: Session, target: StoredTable, key: Sequence[str], staged: Staged
-) -> bool:
-    """Delete the rows that are there and insert all; not done where files hold a key twice."""
-    analyze(session, staged)
-    statements = (deleting(session, staged, target, key), inserting(session, staged, target))
-    return bool(session.unless_duplicate(lambda: [session.execute(each) for each in statements]))
-
-
-def _upsert(session: Session, target: StoredTable, key: Sequence[str], staged: Staged) -> None:
-    names = [column.name for column in staged.columns]
-    merge_rows(session, target, key, last_rows(session, staged, key), names)
-
-
-def merge_rows(
-    session: Session,
-    target: StoredTable,
-    key: Sequence[str],
-    rows: sa.Select[Any],
-    names: Sequence[str],
-) -> None:
-    """Insert rows, or update those of the same key.
-
-    Args:
-        session: the transaction.
-        target: the table.
-        key: the full names of the key's columns.
-        rows: the rows, each key at most once.
-        names: the stored names of their columns.
-    """
-    stored_key = [target.get(name).name for name in key]
-    if target.mergeable:
-        session.execute(session.upsert(target.clause, rows, names, stored_key))
-        return
-    incoming = rows.subquery(Alias.INCOMING)
-    values = dict(zip(names, incoming.c, strict=True))
-    same = [target.clause.c[name] == values[name] for name in stored_key]
-    others = {name: value for name, value in values.items() if name not in stored_key}
-    if others:
-        session.execute(sa.update(target.clause).values(others).where(*same))
-    there = sa.exists(sa.select(sa.literal(1)).select_from(target.clause).where(*same))
-    new = sa.select(*incoming.c).where(sa.not_(there))
-    session.execute(sa.insert(target.clause).from_select(list(names), new))
 
 
 def _update(

@@ -15,12 +15,11 @@ from sqlalchemy.schema import DropTable
 
 from destination.errors import BatchFileError, RequestError
 from destination.rows import RowSource
-from destination.schema import ACTIVE, DELETED, END, START, SYNCED, Column, DataType
+from destination.schema import ACTIVE, DELETED, END, START, SYNCED, Column, DataType, record_key
 from destination.warehouse import altering, tables
 from destination.warehouse.base import Session
 from destination.warehouse.ddl import RenameColumn, RenameTable
-from destination.warehouse.history import record_key, require_history_mode
-from destination.warehouse.loading import merge_rows
+from destination.warehouse.merging import merge_rows
 from destination.warehouse.naming import Alias
 from destination.warehouse.staging import Values, stage
 from destination.warehouse.statements import OPEN_END
@@ -174,7 +173,7 @@ def add_column_in_history_mode(
         RequestError: if a version that is active starts after that instant.
     """
     stored = session.lock_table(name)
-    require_history_mode(stored)
+    stored.require_history_mode()
     empty = is_empty(session, stored)
     instant = None if empty else _instant(session, stored, time)
     stored = _with_column(session, stored, column)
@@ -192,7 +191,7 @@ def drop_column_in_history_mode(
         RequestError: if a version that is active starts after that instant.
     """
     stored = session.lock_table(name)
-    require_history_mode(stored)
+    stored.require_history_mode()
     holds = stored[column].is_not(None)
     if not is_empty(session, stored):
         instant = _instant(session, stored, time)
@@ -317,7 +316,7 @@ def history_to_soft_delete(session: Session, name: TableName, deleted: str | Non
     marked = stored.get(deleted or DELETED)
     if START not in stored.key:
         return
-    require_history_mode(stored)
+    stored.require_history_mode()
     later = stored.clause.alias(Alias.LATER)
     record = [stored.get(each).name for each in record_key(stored.table.key_names)]
     same = [later.c[each] == stored.clause.c[each] for each in record]

@@ -8,8 +8,7 @@ from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from destination.warehouse.base import Warehouse
-from destination.warehouse.kind import Kind
+from destination.warehouse.kind import Kind, Warehouse
 
 IDLE_SECONDS = 300
 

@@ -12,15 +12,31 @@ import sqlalchemy as sa
 from sqlalchemy.schema import DropTable
 
 from destination.errors import BatchFileError, RequestError
-from destination.rows import RowSource, RowStream
+from destination.rows import Rows, RowSource
 from destination.schema import Column, Table
 from destination.warehouse.base import Session
 from destination.warehouse.ddl import NamedType
-from destination.warehouse.parts import MASK, ORDINAL, Part, joined
+from destination.warehouse.naming import Alias
 from destination.warehouse.stored import StoredColumn, StoredTable
+
+ORDINAL = "ordinal"
+MASK = "mask"
 
 Values = dict[str, sa.ColumnElement[Any]]
 """Expressions for the values of a row, by the columns' full names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A table of some columns of staged rows.
+
+    Args:
+        table: the table; it has the rows' numbers too.
+        numbers: which columns they are; number 3 has the name `c3`.
+    """
+
+    table: sa.Table
+    numbers: range
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +132,7 @@ class _Staging:
         ranges = session.fitting([*self._kinds, *arriving], len(columns))
         self._parts = [self._create(numbers, arriving) for numbers in ranges]
 
-    def append(self, rows: RowStream, file: str) -> None:
+    def append(self, rows: Rows, file: str) -> None:
         """Copy the rows of a file behind those that are there."""
         self._files.append((self._count, file))
         fields = {column.name: i for i, column in enumerate(rows.columns)}
@@ -232,6 +248,22 @@ def _rows_behind(count: int) -> Iterator[None]:
         raise
 
 
+def joined(parts: Sequence[Part]) -> sa.FromClause:
+    """Whole rows, to select from; nothing else is joined before their parts are.
+
+    Otherwise the rows of a join would have more columns than the warehouse may allow.
+    """
+    first, *others = (part.table for part in parts)
+    if not others:
+        return first
+    columns = list(first.c)
+    source: sa.FromClause = first
+    for other in others:
+        columns += [column for column in other.c if column.name != ORDINAL]
+        source = source.join(other, other.c[ORDINAL] == first.c[ORDINAL])
+    return sa.select(*columns).select_from(source).offset(0).subquery(Alias.ROWS)
+
+
 def stored_columns(target: StoredTable, columns: Iterable[Column]) -> tuple[StoredColumn, ...]:
     """The target's columns that rows hold.
 
@@ -276,7 +308,7 @@ def same_key(
     return [target[name] == values[name] for name in key]
 
 
-def _numbered(rows: RowStream, first: int) -> Iterator[pa.RecordBatch]:
+def _numbered(rows: Rows, first: int) -> Iterator[pa.RecordBatch]:
     following = first
 
     def number(batch: pa.RecordBatch) -> pa.RecordBatch:

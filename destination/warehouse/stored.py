@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.sql import quoted_name
 
 from destination.errors import RequestError
-from destination.schema import Column, Table
+from destination.schema import ACTIVE, END, START, Column, Table
 from destination.warehouse.ddl import NamedType
 from destination.warehouse.naming import Naming
 
@@ -150,6 +150,37 @@ class StoredTable:
         if stored is None:
             raise RequestError(f'{self.name} has no column "{name}": re-sync the table')
         return stored
+
+    def key_of(self, table: Table) -> tuple[str, ...]:
+        """The full names of the key's columns.
+
+        Args:
+            table: the table as the request has it.
+
+        Raises:
+            RequestError: if the request says that it has another key.
+        """
+        key, stored = table.key_names, set(self.table.with_implied_key().key_names)
+        if stored != set(key):
+            raise RequestError(
+                f"{self.name} has the primary key ({', '.join(sorted(stored))}), but the request "
+                f"says ({', '.join(sorted(key))}): re-sync the table"
+            )
+        return key
+
+    def require_history_mode(self) -> None:
+        """Check that the table is in history mode, and has a key besides `_fivetran_start`.
+
+        Raises:
+            RequestError: if not.
+        """
+        if START not in self.key or self.find(END) is None or self.find(ACTIVE) is None:
+            raise RequestError(f"{self.name} is not in history mode: re-sync the table")
+        if self.key == {START}:
+            raise RequestError(
+                f'{self.name} has no column in its primary key but "{START}", so its records cannot '
+                f"be told apart: re-sync the table"
+            )
 
     def require_every_row(self) -> None:
         """Check that no row is hidden from us.

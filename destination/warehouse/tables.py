@@ -47,15 +47,14 @@ def describe(session: Session, name: TableName) -> Table | None:
     return stored.table if stored else None
 
 
-def create(session: Session, schema: str, table: Table) -> None:
+def create(session: Session, name: TableName, table: Table) -> None:
     """Create a table, and its schema if that is missing.
 
     Raises:
         RequestError: if the table exists.
     """
-    name = TableName(schema, table.name)
     require_distinct_columns(session, name, table)
-    session.create_schema(schema)
+    session.create_schema(name.schema)
     session.lock(name)
     if session.find_table(name) is not None:
         raise RequestError(f"{name} exists already: drop it, or re-sync into another schema")
@@ -202,16 +201,16 @@ def concerning(*columns: str) -> Iterator[None]:
         raise
 
 
-def lock_called(session: Session, schema: str, table: Table) -> StoredTable:
+def lock_called(session: Session, name: TableName, table: Table) -> StoredTable:
     """The table of a request, locked, its columns under the names that the request has for them.
 
     Raises:
         RequestError: if it does not exist, or two columns of the request are stored as one.
     """
-    stored = session.lock_table(TableName(schema, table.name))
+    stored = session.lock_table(name)
 
     def called() -> StoredTable:
-        require_distinct_columns(session, stored.name, table)
+        require_distinct_columns(session, name, table)
         return stored.as_called_by(table)
 
     return _CALLED.get((stored, table), called)

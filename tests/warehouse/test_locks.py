@@ -180,7 +180,9 @@ def test_two_batches_with_the_same_new_keys_make_each_row_once(
     batch = Batch([batch_file(client, table, first)], [], [])
     keyed = table_from_wire(table).with_implied_key()
     with ThreadPoolExecutor(1) as calls:
-        with begun(postgres_uri, lambda it: write_batch(it, client.schema, keyed, batch)):
+        with begun(
+            postgres_uri, lambda it: write_batch(it, TableName(client.schema, "t"), keyed, batch)
+        ):
             writing = calls.submit(client.write, table, replace=[second])
             waits_for_another(database, writing)
         assert writing.result().success
@@ -195,7 +197,10 @@ def test_two_batches_of_versions_close_each_other(
     batch = HistoryBatch([], [batch_file(client, HISTORY, [first])], [], [])
     table = table_from_wire(HISTORY)
     with ThreadPoolExecutor(1) as calls:
-        with begun(postgres_uri, lambda it: write_history_batch(it, client.schema, table, batch)):
+        with begun(
+            postgres_uri,
+            lambda it: write_history_batch(it, TableName(client.schema, "t"), table, batch),
+        ):
             writing = calls.submit(client.write_history, HISTORY, replace=[[second]])
             waits_for_another(database, writing)
         assert writing.result().success

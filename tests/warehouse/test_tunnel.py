@@ -14,7 +14,7 @@ import pytest
 from destination.errors import ConfigurationError
 from destination.sdk import common_pb2 as common
 from destination.warehouse import ssh
-from destination.warehouse.base import Warehouse
+from destination.warehouse.kind import Warehouse
 from destination.warehouse.postgres import database
 from destination.warehouse.postgres.configuration import Configuration
 from destination.warehouse.postgres.database import PostgresWarehouse, RetryPolicy

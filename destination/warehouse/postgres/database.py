@@ -28,8 +28,9 @@ from destination.errors import UnreachableError, WarehouseError
 from destination.schema import Column, DataType, Table
 from destination.telemetry.metrics import Metric
 from destination.warehouse import tables
-from destination.warehouse.base import Session, Warehouse
-from destination.warehouse.postgres import certificates, holders
+from destination.warehouse.base import Session
+from destination.warehouse.kind import Warehouse
+from destination.warehouse.postgres import certificates, locks
 from destination.warehouse.postgres.carrying import Parameter, ParameterDumper
 from destination.warehouse.postgres.configuration import Configuration
 from destination.warehouse.postgres.contract import URL, UTF8, begin
@@ -188,11 +189,11 @@ class PostgresWarehouse(Warehouse):
         self._checked("connection", lambda session: session.scalar(sa.select(1)))
 
     def check_permissions(self) -> None:
-        schema = f"fivetran_test_{uuid4().hex[:12]}"
-        table = Table("test", (Column("id", DataType.INT, primary_key=True),))
+        name = TableName(f"fivetran_test_{uuid4().hex[:12]}", "test")
+        table = Table(name.table, (Column("id", DataType.INT, primary_key=True),))
 
         def create_and_roll_back(session: Session) -> None:
-            tables.create(session, schema, table)
+            tables.create(session, name, table)
             session.create_staging([sa.Column("id", sa.Integer)])
             session.connection.rollback()
 
@@ -245,7 +246,8 @@ class PostgresWarehouse(Warehouse):
         attempt = waiting.submit(leaving_nothing)
         waiting.shutdown(wait=False)
         try:
-            return self._explained(subject, lambda: attempt.result(PATIENCE_SECONDS), cancellation)
+            with self._explained(subject, cancellation):
+                return attempt.result(PATIENCE_SECONDS)
         except TimeoutError as error:
             raise UnreachableError(
                 f"{subject}: PostgreSQL did not answer within {PATIENCE_SECONDS} s: check host and "
@@ -255,20 +257,15 @@ class PostgresWarehouse(Warehouse):
     def _retried(
         self, subject: str, attempt: Callable[[], Result], cancellation: Cancellation
     ) -> Result:
-        retrying = self._retry.retrying(subject, cancellation)
-
-        def attempts() -> Result:
-            result: Result = retrying(attempt)
+        with self._explained(subject, cancellation):
+            result: Result = self._retry.retrying(subject, cancellation)(attempt)
             return result
 
-        return self._explained(subject, attempts, cancellation)
-
-    def _explained(
-        self, subject: str, work: Callable[[], Result], cancellation: Cancellation
-    ) -> Result:
+    @contextmanager
+    def _explained(self, subject: str, cancellation: Cancellation) -> Iterator[None]:
         begun = time.monotonic()
         try:
-            return work()
+            yield
         except (DBAPIError, sa.exc.TimeoutError) as error:
             cancellation.check()
             explained = explain(error, subject, self._parameters.get("dbname"))
@@ -304,7 +301,7 @@ class PostgresWarehouse(Warehouse):
         with _connected(self._engine) as connection, _left_if_read_only(connection):
             session = PostgresSession(connection, cancellation, carrying=carrying)
             try:
-                with _interruptible(connection, cancellation), holders.noted(connection):
+                with _interruptible(connection, cancellation), locks.noted(connection):
                     transaction = session.begin(table)
                     with progress.logged(subject, session.progress):
                         result = work(session)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from destination.errors import ConfigurationError
-from destination.warehouse.base import Warehouse
-from destination.warehouse.kind import Kind
+from destination.warehouse.kind import Kind, Warehouse
 from destination.warehouse.postgres.configuration import EMBEDDED, Configuration
 from destination.warehouse.postgres.database import PostgresWarehouse
 from destination.warehouse.postgres.form import FORM

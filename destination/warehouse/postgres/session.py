@@ -35,7 +35,7 @@ from destination.warehouse.base import (
 )
 from destination.warehouse.ddl import AlterTable
 from destination.warehouse.naming import STAGING_PREFIX, Naming
-from destination.warehouse.postgres import carrying, catalog, conversions, holders, locking, types
+from destination.warehouse.postgres import carrying, catalog, conversions, locks, types
 from destination.warehouse.postgres.contract import LOCK_TIMEOUT
 from destination.warehouse.postgres.copying import Copying
 from destination.warehouse.postgres.ddl import AlterColumnType
@@ -121,7 +121,7 @@ class PostgresSession(PostgresExpressions, Session):
         queries = (
             ()
             if table is None
-            else (locking.attempt(locking.of_table(self, table)), catalog.description(self, table))
+            else (locks.attempt(locks.of_table(self, table)), catalog.description(self, table))
         )
         transaction, rows = Transaction.begun(self.connection, queries)
         self.connection.begin()
@@ -145,7 +145,7 @@ class PostgresSession(PostgresExpressions, Session):
         stored = self.schema(schema)
         if catalog.schema_exists(self, stored):
             return
-        self._lock(locking.of_schema(schema), f'schema "{schema}"')
+        self._lock(locks.of_schema(schema), f'schema "{schema}"')
         if catalog.schema_exists(self, stored):
             return
         self.execute(CreateSchema(stored))
@@ -174,7 +174,7 @@ class PostgresSession(PostgresExpressions, Session):
         self.execute(AlterColumnType(column.table, column.name, type_name, value))
 
     def lock(self, name: TableName) -> None:
-        self._lock(locking.of_table(self, name), str(name))
+        self._lock(locks.of_table(self, name), str(name))
 
     def _claim(self, table: sa.Table) -> None:
         """Lock a table against everybody, once, and let readers through until that succeeds.
@@ -225,7 +225,7 @@ class PostgresSession(PostgresExpressions, Session):
         with telemetry.waiting("lock"):
             while not self._unless(NOT_IN_TIME, lambda: self.connection.execute(waiting).all()):
                 self.cancellation.check()
-                holder = holders.of_number(self.connection, number)
+                holder = locks.holders_of(self.connection, number)
                 waited = time.monotonic() - begun
                 logger.warning("%s: waits since %.0f s for a lock of %s", subject, waited, holder)
 
@@ -361,7 +361,7 @@ class PostgresSession(PostgresExpressions, Session):
         Raises:
             _GivingWayError: if somebody does.
         """
-        if self._barred and holders.others_wait(self.connection, self._barred.as_string()):
+        if self._barred and locks.others_wait(self.connection, self._barred.as_string()):
             raise _GivingWayError
 
     def _unless(self, states: Collection[str], work: Callable[[], Result | None]) -> Result | None:

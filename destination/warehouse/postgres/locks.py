@@ -1,12 +1,13 @@
-"""Who holds a lock that is waited for, so that the log and the customer are told whom to ask.
+"""Advisory locks between sessions of this project, and who holds a lock that one waits for.
 
-No session of another is ended here. One whose connector was stopped, and not ended, may go on later: it
-would find its session lost and apply its batch anew, over what came after. Whoever knows that it will
-not may end it by the statement that is shown.
+The log and the customer are told who holds it, with the statement that ends that session. This module
+ends none: a connector that was paused may go on, find its session lost, and apply its batch again, over
+newer rows.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,9 +18,11 @@ from psycopg import sql
 from psycopg.rows import class_row
 from sqlalchemy.exc import DBAPIError
 
+from destination.warehouse.base import Session
 from destination.warehouse.postgres.contract import begin
 from destination.warehouse.postgres.driver import as_sqlalchemy, driver_of
 from destination.warehouse.postgres.errors import LOCK_NOT_AVAILABLE, sqlstate, table_of
+from destination.warehouse.stored import TableName
 
 BARRING = ("ShareLock", "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock")
 """Locks on a table that keep others from writing to it."""
@@ -93,7 +96,26 @@ class Holder:
         return f"session {self.pid} ({told})"
 
 
-def of_number(connection: sa.Connection, number: int) -> str:
+def of_schema(schema: str) -> int:
+    """The number of the lock of a schema, by its stored name."""
+    return _lock_number(f"schema {schema}")
+
+
+def of_table(session: Session, name: TableName) -> int:
+    """The number of the lock of a table."""
+    return _lock_number(f"table {session.schema(name.schema)}\0{session.name(name.table)}")
+
+
+def attempt(number: int) -> sql.Composed:
+    """A query that takes a lock until the transaction's end if it is free, and tells whether it was."""
+    return sql.SQL("SELECT pg_try_advisory_xact_lock({})").format(number)
+
+
+def _lock_number(what: str) -> int:
+    return int.from_bytes(hashlib.sha256(what.encode()).digest()[:8], signed=True)
+
+
+def holders_of(connection: sa.Connection, number: int) -> str:
     """Who holds an advisory lock, and the remedy."""
     return _told(_ask(connection, OF_NUMBER, number))
 
