@@ -38,7 +38,11 @@ class DataType(Enum):
 
 MAX_PRECISION, MAX_SCALE = 38, 37
 """The most digits that a DECIMAL has, and the most of them behind the point."""
-TEXT_TYPES = frozenset({DataType.STRING, DataType.JSON, DataType.XML})
+INTEGER_TYPES = (DataType.SHORT, DataType.INT, DataType.LONG)
+FLOAT_TYPES = (DataType.FLOAT, DataType.DOUBLE)
+NUMBER_TYPES = (*INTEGER_TYPES, *FLOAT_TYPES, DataType.DECIMAL)
+DATETIME_TYPES = (DataType.NAIVE_DATETIME, DataType.UTC_DATETIME)
+TEXT_TYPES = (DataType.STRING, DataType.JSON, DataType.XML)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime.max.replace(tzinfo=UTC)
 NANOS_PER_MICROSECOND = 1000
 
+COMPRESSIONS = {sdk.Compression.Value(kind.value): kind for kind in Compression}
+ENCRYPTED = {sdk.NONE: False, sdk.AES: True}
 ENTITIES = frozenset({"drop", "copy", "rename", "add"})
 """The groups of migrations that have an operation within."""
 SYNC_MODES = {
@@ -104,13 +106,13 @@ def file_params_from_wire(message: sdk.FileParams) -> FileParams:
     Raises:
         RequestError: if their compression or encryption is unknown.
     """
-    if message.compression not in sdk.Compression.values():
+    if message.compression not in COMPRESSIONS:
         raise _unsupported("compression", message.compression)
-    if message.encryption not in sdk.Encryption.values():
+    if message.encryption not in ENCRYPTED:
         raise _unsupported("encryption", message.encryption)
     return FileParams(
-        compression=Compression[sdk.Compression.Name(message.compression)],
-        encrypted=message.encryption == sdk.AES,
+        compression=COMPRESSIONS[message.compression],
+        encrypted=ENCRYPTED[message.encryption],
         null_string=message.null_string,
         unmodified_string=message.unmodified_string,
     )

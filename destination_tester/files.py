@@ -47,7 +47,20 @@ PARQUET_TYPES: dict[int, pa.DataType] = {
     common.DOUBLE: pa.float64(),
     common.BINARY: pa.binary(),
 }
-"""What AvroParquetWriter has a native type for; DECIMAL too, whatever else is a string."""
+"""What AvroParquetWriter has a native type for; DECIMAL too."""
+AS_TEXT = frozenset(
+    {
+        common.DECIMAL,
+        common.NAIVE_DATE,
+        common.NAIVE_TIME,
+        common.NAIVE_DATETIME,
+        common.UTC_DATETIME,
+        common.STRING,
+        common.XML,
+        common.JSON,
+    }
+)
+"""What is a string in its files; a DECIMAL is one where it has too many digits."""
 
 
 @dataclass

@@ -156,7 +156,9 @@ def from_text(text: str, column: common.Column) -> Value:  # noqa: PLR0911
             return _bytes(text)
         case common.JSON if not is_json(text):
             raise NotationError("not JSON")
-    return text.replace("\0", "")
+        case common.STRING | common.XML | common.JSON:
+            return text.replace("\0", "")
+    raise NotationError(f"of the type {column.type}, which the tester does not know")
 
 
 def is_json(text: str) -> bool:

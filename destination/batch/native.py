@@ -13,7 +13,14 @@ from destination.batch.decimals import convert_decimals, parse_decimals
 from destination.batch.refusals import RefusedError
 from destination.batch.values import Notices, from_texts, narrow_doubles
 from destination.rows import arrow_type
-from destination.schema import TEXT_TYPES, Column, DataType
+from destination.schema import (
+    DATETIME_TYPES,
+    FLOAT_TYPES,
+    INTEGER_TYPES,
+    TEXT_TYPES,
+    Column,
+    DataType,
+)
 
 
 class Kind(Enum):
@@ -165,25 +172,21 @@ def _dates_to_timestamps(values: pa.Array, column: Column) -> pa.Array:
     return _timestamps(temporal.to_microseconds(values), column)
 
 
-INTEGERS = (DataType.SHORT, DataType.INT, DataType.LONG)
-FLOATS = (DataType.FLOAT, DataType.DOUBLE)
-TIMESTAMPS = (DataType.NAIVE_DATETIME, DataType.UTC_DATETIME)
-
 CONVERSIONS: dict[tuple[Kind, DataType], Callable[[pa.Array, Column], pa.Array]] = {
     (Kind.BOOLEAN, DataType.BOOLEAN): _cast,
     **{(Kind.BOOLEAN, text): _cast for text in TEXT_TYPES},
-    **{(Kind.INTEGER, goal): _cast for goal in (*INTEGERS, *FLOATS, *TEXT_TYPES)},
+    **{(Kind.INTEGER, goal): _cast for goal in (*INTEGER_TYPES, *FLOAT_TYPES, *TEXT_TYPES)},
     (Kind.INTEGER, DataType.DECIMAL): _integers_to_decimals,
     (Kind.FLOATING, DataType.FLOAT): _floats_to_floats,
     (Kind.FLOATING, DataType.DOUBLE): _cast,
     (Kind.FLOATING, DataType.DECIMAL): _by_text,
     (Kind.DECIMAL, DataType.DECIMAL): convert_decimals,
-    **{(Kind.DECIMAL, goal): _cast for goal in (*INTEGERS, *TEXT_TYPES)},
-    **{(Kind.DECIMAL, goal): _by_text for goal in FLOATS},
+    **{(Kind.DECIMAL, goal): _cast for goal in (*INTEGER_TYPES, *TEXT_TYPES)},
+    **{(Kind.DECIMAL, goal): _by_text for goal in FLOAT_TYPES},
     (Kind.DATE, DataType.NAIVE_DATE): _dates,
-    **{(Kind.DATE, goal): _dates_to_timestamps for goal in TIMESTAMPS},
+    **{(Kind.DATE, goal): _dates_to_timestamps for goal in DATETIME_TYPES},
     (Kind.TIME, DataType.NAIVE_TIME): _times,
-    **{(Kind.TIMESTAMP, goal): _timestamps for goal in TIMESTAMPS},
+    **{(Kind.TIMESTAMP, goal): _timestamps for goal in DATETIME_TYPES},
     (Kind.BYTES, DataType.BINARY): _cast,
 }
 """How values of a kind become those of a type; whatever else is refused. A plain integer is no

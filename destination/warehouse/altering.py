@@ -14,6 +14,7 @@ from destination.errors import RequestError
 from destination.schema import (
     MAX_PRECISION,
     MAX_SCALE,
+    NUMBER_TYPES,
     TEXT_TYPES,
     Column,
     DataType,
@@ -41,7 +42,7 @@ from destination.warehouse.tables import (
 logger = logging.getLogger(__name__)
 
 NEUTRAL: dict[DataType, str] = {
-    **dict.fromkeys(DataType, "0"),
+    **dict.fromkeys(NUMBER_TYPES, "0"),
     **dict.fromkeys((*TEXT_TYPES, DataType.BINARY), ""),
     DataType.BOOLEAN: "false",
     DataType.NAIVE_DATE: "1970-01-01",

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from destination.rows import BegunSource, RowSource
-from destination.schema import DataType
+from destination.schema import INTEGER_TYPES
 from destination.warehouse.base import Session
 from destination.warehouse.carried import Carried, carry
 from destination.warehouse.naming import Alias
@@ -31,7 +31,6 @@ FAST_WAY_BYTES = 1 << 20
 """From how many bytes of batch files on it pays to look for a faster way."""
 TABLE_SHARE = 8
 """A batch is a small one if the table has more than so many times as many bytes."""
-SERIAL_TYPES = frozenset({DataType.SHORT, DataType.INT, DataType.LONG})
 
 Then = Callable[[Staged | Carried | None], None]
 """What is to be done after rows were written: with those that were staged, or with the whole table."""
@@ -139,7 +138,7 @@ def _follows(
 ) -> bool:
     """Whether a file's first rows lie behind all of the table's, as those of a growing table do."""
     name = key[0]
-    if not target.mergeable or len(key) > 1 or target.get(name).column.type not in SERIAL_TYPES:
+    if not target.mergeable or len(key) > 1 or target.get(name).column.type not in INTEGER_TYPES:
         return False
     last = session.scalar(sa.select(sa.func.max(target[name])))
     first = source.first_rows()

@@ -18,7 +18,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from destination.schema import Column, DataType
+from destination.schema import DATETIME_TYPES, NUMBER_TYPES, Column, DataType
 from destination.warehouse.ddl import Conversion, NamedType
 from destination.warehouse.postgres import temporal
 from destination.warehouse.postgres.types import TYPE_NAMES, bare, without_length
@@ -37,18 +37,16 @@ FLOATS = {
 """The smallest and the largest number of each type of floats, in the fewest digits."""
 LARGEST_FLOAT = Decimal("3.4028237E+38")
 """The largest FLOAT of Fivetran's guide, a little more than the largest that 32 bits hold."""
-NUMBERS = (*INTEGERS, *FLOATS, DataType.DECIMAL)
 TEXTS = (DataType.STRING, DataType.XML)
-DATETIMES = (DataType.NAIVE_DATETIME, DataType.UTC_DATETIME)
-TEMPORALS = (DataType.NAIVE_TIME, DataType.NAIVE_DATE, *DATETIMES)
+TEMPORALS = (DataType.NAIVE_TIME, DataType.NAIVE_DATE, *DATETIME_TYPES)
 
 KINDS = {name: kind for kind, name in TYPE_NAMES.items()} | {"text": DataType.STRING}
 """The types of the columns that the project creates, by their names in PostgreSQL."""
 TEXT_NAMES = frozenset({"text", "character varying", "character"})
-NUMBER_NAMES = frozenset(TYPE_NAMES[kind] for kind in NUMBERS)
+NUMBER_NAMES = frozenset(TYPE_NAMES[kind] for kind in NUMBER_TYPES)
 
 OPERANDS: dict[DataType, sa.types.TypeEngine[Any]] = {
-    **dict.fromkeys(NUMBERS, sa.Numeric()),
+    **dict.fromkeys(NUMBER_TYPES, sa.Numeric()),
     DataType.BOOLEAN: sa.Boolean(),
 }
 """What a value is compared with in an expression, where that is no text."""
@@ -107,7 +105,7 @@ def cast(value: Value, source: str, target: str) -> Value:
         return to_bytes(value)
     elif origin is DataType.BOOLEAN and goal in NUMBER_NAMES:
         value = sa.cast(value, sa.Integer)
-    elif origin in NUMBERS and goal == "boolean":
+    elif origin in NUMBER_TYPES and goal == "boolean":
         return value != sa.literal(0, sa.Integer)
     elif origin in FLOATS and goal in NUMBER_NAMES:
         value = _text(value)
@@ -208,7 +206,7 @@ def _to_document(value: Value, source: DataType, _target: DataType) -> Value:
     text = notation(value, source)
     if source is DataType.BOOLEAN:
         return _as(text, DataType.JSON)
-    if source not in NUMBERS:
+    if source not in NUMBER_TYPES:
         return sa.func.to_json(text)
     plain = text.regexp_match("[0-9]")
     return sa.case((plain, _as(text, DataType.JSON)), else_=sa.func.to_json(text))
@@ -346,7 +344,7 @@ def _pairs(
 
 READ: dict[tuple[DataType, DataType], Rule] = {
     **_pairs(TEXTS, (DataType.BOOLEAN,), Rule(_text_to_flag)),
-    **_pairs(TEXTS, NUMBERS, Rule(_text_to_number)),
+    **_pairs(TEXTS, NUMBER_TYPES, Rule(_text_to_number)),
     **_pairs(TEXTS, TEMPORALS, Rule(_text_to_temporal)),
     **_pairs(TEXTS, (DataType.BINARY,), Rule(_text_to_bytes, total=True)),
 }
@@ -364,18 +362,18 @@ RULES: dict[tuple[DataType, DataType], Rule] = {
         for (source, target), rule in READ.items()
         if source is DataType.STRING
     },
-    **_pairs((DataType.BOOLEAN,), NUMBERS, Rule(_flag_to_number, total=True)),
-    **_pairs(NUMBERS, (DataType.BOOLEAN,), Rule(_number_to_flag)),
-    **_pairs(NUMBERS, NUMBERS, Rule(_number_to_number)),
+    **_pairs((DataType.BOOLEAN,), NUMBER_TYPES, Rule(_flag_to_number, total=True)),
+    **_pairs(NUMBER_TYPES, (DataType.BOOLEAN,), Rule(_number_to_flag)),
+    **_pairs(NUMBER_TYPES, NUMBER_TYPES, Rule(_number_to_number)),
     **{
         (source, target): Rule(_cast, total=True)
         for source, bits in INTEGERS.items()
         for target in INTEGERS
         if bits < INTEGERS[target]
     },
-    **_pairs((DataType.NAIVE_DATE,), DATETIMES, Rule(_date_to_datetime)),
-    **_pairs(DATETIMES, DATETIMES, Rule(_datetime_to_datetime, total=True)),
-    **_pairs(DATETIMES, (DataType.NAIVE_DATE,), Rule(_datetime_to_date)),
+    **_pairs((DataType.NAIVE_DATE,), DATETIME_TYPES, Rule(_date_to_datetime)),
+    **_pairs(DATETIME_TYPES, DATETIME_TYPES, Rule(_datetime_to_datetime, total=True)),
+    **_pairs(DATETIME_TYPES, (DataType.NAIVE_DATE,), Rule(_datetime_to_date)),
     **_pairs(TEXTS, TEXTS, Rule(_same, total=True)),
     **{(kind, kind): Rule(_same, total=True) for kind in DataType},
 }
