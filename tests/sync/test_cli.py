@@ -208,6 +208,27 @@ def test_source_that_ends_is_told_with_its_last_lines(syncs: Syncs) -> None:
     assert syncs.command("--source-command", "/no/such/program {port}").code == 3
 
 
+def test_source_whose_port_another_took_first_is_started_again(
+    syncs: Syncs, tmp_path: Path
+) -> None:
+    taken_once = tmp_path / "source.py"
+    taken_once.write_text(
+        "import os, pathlib, sys\n"
+        "starts = pathlib.Path(__file__).with_name('starts')\n"
+        "before = starts.read_text() if starts.exists() else ''\n"
+        "starts.write_text(before + sys.argv[1] + ' ')\n"
+        "if not before:\n"
+        "    sys.exit('Failed to bind to address localhost:' + sys.argv[1])\n"
+        "shop = [sys.executable, '-m', 'local_platform.demo.shop', sys.argv[1]]\n"
+        "os.execv(shop[0], shop)\n"
+    )
+    (syncs.directory / "source.json").write_text('{"shop": "corner", "password": "tea"}')
+    outcome = syncs.command("--source-command", f"{sys.executable} {taken_once} {{port}}")
+    assert outcome.code == 0
+    assert len(set((tmp_path / "starts").read_text().split())) == 2
+    assert syncs.rows("orders")
+
+
 def test_lines_of_a_source_are_logged() -> None:
     assert parse_line('{"level": "SEVERE", "message": "m", "message-origin": "sdk_connector"}') == (
         "SEVERE",
