@@ -111,6 +111,7 @@ def _stop_signals(resources: ExitStack) -> socket.socket:
     resources.callback(signal.set_wakeup_fd, signal.set_wakeup_fd(writing.fileno()))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
+        resources.callback(signal.signal, number, signal.SIG_IGN)  # Python's end undoes handlers
     return reading
 
 

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -141,6 +142,13 @@ def test_stops_on_a_signal_with_json_lines_only(running: Running, number: int) -
     assert "acme" in records[0]["message"]
     assert "night" in records[0]["message"]
     assert __version__ in records[0]["message"]
+
+
+def test_signal_that_comes_again_until_the_end_changes_nothing(running: Running) -> None:
+    while running.process.poll() is None:
+        running.process.send_signal(signal.SIGTERM)
+        time.sleep(0.002)
+    assert running.stop() == 0
 
 
 def test_large_messages_pass(running: Running) -> None:
