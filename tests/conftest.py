@@ -17,4 +17,5 @@ pytest_plugins = [
     "tests.platform.fix_platform",
     "tests.fix_collector",
     "tests.fix_ssh",
+    "tests.citus.fix_citus",
 ]

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from destination.warehouse.postgres.embedded import embedded_postgres
+from tests.cluster import Cluster, is_cluster
 from tests.fix_secrets import WATCH
 
 
@@ -47,8 +48,13 @@ def own_database(server: str) -> Iterator[str]:
     identifier = psycopg.sql.Identifier(name)
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(psycopg.sql.SQL("CREATE DATABASE {}").format(identifier))
+        cluster = Cluster.of(server)
+        if cluster is not None:
+            cluster.prepare(name)
         yield urlsplit(server)._replace(path=f"/{name}").geturl()
         connection.execute(psycopg.sql.SQL("DROP DATABASE {} WITH (FORCE)").format(identifier))
+        if cluster is not None:
+            cluster.drop(name)
 
 
 @pytest.fixture(scope="session")
@@ -86,6 +92,7 @@ class Database:
     def __init__(self, connection: psycopg.Connection, schema: str, uri: str) -> None:
         self.connection = connection
         self.schema = schema
+        self.distributed = is_cluster(connection)
         self._uri = uri
 
     def execute(self, statement: str, **names: str) -> list[tuple[object, ...]]:
@@ -95,8 +102,9 @@ class Database:
             for name, value in {"schema": self.schema, **names}.items()
         }
         template = psycopg.sql.SQL(statement)
-        cursor = self.connection.execute(template.format(**identifiers))
-        return cursor.fetchall() if cursor.description else []
+        with self._looking():
+            cursor = self.connection.execute(template.format(**identifiers))
+            return cursor.fetchall() if cursor.description else []
 
     def rows(self, table: str, *columns: str) -> list[tuple[object, ...]]:
         """The table's rows, as sorted as they can be; all columns unless some are named."""
@@ -104,7 +112,40 @@ class Database:
         query = psycopg.sql.SQL("SELECT {} FROM {}").format(
             names if columns else psycopg.sql.SQL("*"), psycopg.sql.Identifier(self.schema, table)
         )
-        return sorted(self.connection.execute(query).fetchall(), key=repr)
+        with self._looking():
+            return sorted(self.connection.execute(query).fetchall(), key=repr)
+
+    def needs_local_tables(self, why: str) -> None:
+        """Skip the test where tables are distributed."""
+        if self.distributed:
+            pytest.skip(f"tables are distributed: {why}")
+
+    @contextmanager
+    def gathered(self, table: str) -> Iterator[None]:
+        """Let the key of a table be changed by hand, as on a cluster it can be if it is local."""
+        name = f'"{self.schema}"."{table}"'
+        query = "SELECT column_to_column_name(logicalrelid, partkey) FROM pg_dist_partition"
+        found = (
+            self.connection.execute(f"{query} WHERE logicalrelid = %s::regclass", [name]).fetchone()
+            if self.distributed
+            else None
+        )
+        if found:
+            self.connection.execute("SELECT undistribute_table(%s)", [name])
+        yield
+        if found:
+            self.connection.execute("SELECT create_distributed_table(%s, %s)", [name, found[0]])
+
+    @contextmanager
+    def _looking(self) -> Iterator[None]:
+        """See date-times in UTC, also those that are made texts by a worker of another time zone."""
+        if not self.distributed:
+            yield
+            return
+        with self.connection.transaction():
+            self.connection.execute("SET LOCAL citus.propagate_set_commands = 'local'")
+            self.connection.execute("SET LOCAL TimeZone = 'UTC'")
+            yield
 
     @contextmanager
     def locked(self, table: str) -> Iterator[None]:

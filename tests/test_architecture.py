@@ -78,6 +78,15 @@ def test_what_is_of_one_kind_of_warehouse_is_in_its_package(module: Path) -> Non
     assert not OF_A_KIND.search((PACKAGE / module).read_text())
 
 
+VARIANTS = Path("warehouse/postgres/variants.py")
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_variant_of_a_kind_is_known_where_it_is_chosen(module: Path) -> None:
+    if "citus" not in module.parts and module != VARIANTS:
+        assert not any(name.startswith("destination.warehouse.citus") for name in imports(module))
+
+
 @pytest.mark.parametrize("path", WHOLE, ids=lambda path: str(path.relative_to(ROOT)))
 def test_module_says_what_it_is_for_and_is_one_thing(path: Path) -> None:
     source = path.read_text()

@@ -128,10 +128,11 @@ def make(
         columns=[column(name, kind.requested, key=name == "k"), *more],
     )
     assert client.create(wanted).success
-    database.execute(
-        f"ALTER TABLE {{schema}}.{{table}} ALTER {{column}} TYPE {kind.name} USING NULL",
-        table=wanted.name, column=name,
-    )  # fmt: skip
+    with database.gathered(wanted.name):
+        database.execute(
+            f"ALTER TABLE {{schema}}.{{table}} ALTER {{column}} TYPE {kind.name} USING NULL",
+            table=wanted.name, column=name,
+        )  # fmt: skip
     return wanted
 
 

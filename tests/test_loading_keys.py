@@ -33,13 +33,18 @@ def deferrable(client: Client, database: Database) -> common.Table:
         "SELECT conname::text FROM pg_constraint WHERE contype = 'p' AND conrelid = '{schema}.t'::regclass"
     )
     database.execute(
-        "ALTER TABLE {schema}.t DROP CONSTRAINT {name}, ADD PRIMARY KEY (_fivetran_id) DEFERRABLE INITIALLY DEFERRED",
+        "ALTER TABLE {schema}.t DROP CONSTRAINT {name}",
         name=str(name),
+    )
+    database.execute(
+        "ALTER TABLE {schema}.t ADD PRIMARY KEY (_fivetran_id) DEFERRABLE INITIALLY DEFERRED"
     )
     return table(key=True)
 
 
 def with_a_rule(client: Client, database: Database) -> common.Table:
+    if database.distributed:
+        pytest.skip("Citus crashes at updates of a distributed table that has rules")
     assert client.create(table(key=True)).success
     database.execute("CREATE TABLE {schema}.log (id text)")
     database.execute(
@@ -96,9 +101,10 @@ def test_history_of_a_table_with_a_deferrable_key(client: Client, database: Data
         "SELECT conname::text FROM pg_constraint WHERE contype = 'p' AND conrelid = '{schema}.t'::regclass"
     )
     database.execute(
-        "ALTER TABLE {schema}.t DROP CONSTRAINT {name}, ADD PRIMARY KEY (id, _fivetran_start) DEFERRABLE",
+        "ALTER TABLE {schema}.t DROP CONSTRAINT {name}",
         name=str(name),
     )
+    database.execute("ALTER TABLE {schema}.t ADD PRIMARY KEY (id, _fivetran_start) DEFERRABLE")
     first, second = version(1, "2005-05-01T00:00:00Z"), version(1, "2005-05-02T00:00:00Z", "y")
     for _ in range(2):
         assert client.write_history(HISTORY, replace=[[first]], update=[[second]]).success
@@ -112,7 +118,8 @@ def test_key_made_another_type_by_hand(client: Client, database: Database) -> No
     """A large file of a request that says STRING for a key that is a bigint."""
     wanted = table(key=True)
     assert client.create(wanted).success
-    database.execute("ALTER TABLE {schema}.t ALTER _fivetran_id TYPE bigint USING 0")
+    with database.gathered("t"):
+        database.execute("ALTER TABLE {schema}.t ALTER _fivetran_id TYPE bigint USING 0")
     client.files.compression, client.files.encryption = sdk.OFF, sdk.NONE
     for first in (0, 150_000):
         answer = client.write(

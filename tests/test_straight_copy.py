@@ -49,7 +49,7 @@ def test_key_is_as_before(client: Client, database: Database) -> None:
     before, old = key(database), number(database)
     assert client.write(TABLE, replace=[ROWS[:500], ROWS[500:]]).success
     new = number(database)
-    assert new != old
+    assert (new == old) is database.distributed  # there the key is not built last
     assert key(database) == before
     assert database.execute("SELECT count(*) FROM {schema}.t") == [(1000,)]
     assert client.write(TABLE, replace=[ROWS]).success
@@ -128,6 +128,7 @@ def test_key_that_somebody_changed_or_needs_is_left_alone(
 
 def test_trigger_that_relies_on_the_key_finds_it(client: Client, database: Database) -> None:
     """Here one that keeps a row of its own for each value of `b`."""
+    database.needs_local_tables("Citus has no triggers on them")
     assert client.create(TABLE).success
     database.execute(
         "CREATE FUNCTION {schema}.keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
@@ -181,7 +182,8 @@ def test_numbers_that_the_request_calls_texts(client: Client, database: Database
     """The customer made the key a bigint by hand."""
     table = common.Table(name="t", columns=[column("id", key=True), column("text")])
     assert client.create(table).success
-    database.execute("ALTER TABLE {schema}.t ALTER id TYPE bigint USING id::bigint")
+    with database.gathered("t"):
+        database.execute("ALTER TABLE {schema}.t ALTER id TYPE bigint USING id::bigint")
     for key, text in (("5", "old"), ("7", "new"), ("5", "newer")):
         assert client.write(table, replace=[[{"id": key, "text": text}]]).success
     assert database.rows("t") == [(5, "newer"), (7, "new")]

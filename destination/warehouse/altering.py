@@ -143,6 +143,12 @@ def apply(session: Session, stored: StoredTable, alteration: Alteration) -> None
     Raises:
         RequestError: if rows would share a key.
     """
+    retyped = [old for old, new in alteration.retyped if session.type_name(new) != old.type_name]
+    with session.reshaping(stored, [*alteration.dropped, *retyped], alteration.key):
+        _apply(session, stored, alteration)
+
+
+def _apply(session: Session, stored: StoredTable, alteration: Alteration) -> None:
     clause, key_comment = stored.clause, None
     if alteration.key is not None and stored.key_constraint is not None:
         key_comment = session.key_comment(clause)

@@ -7,7 +7,8 @@ they work on a `Session` and ask it by name for whatever its warehouse does in i
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -84,6 +85,13 @@ class Session(Expressions, ABC):
     def scalar(self, statement: sa.Executable) -> Any:
         """The one value that a query answers."""
         return self.connection.execute(statement).scalar()
+
+    def finds(self, rows: sa.Select[Any]) -> bool:
+        """Whether a query, whose first column is never NULL, finds a row.
+
+        A limit lets a cluster stop at the first one; it would gather all of them for EXISTS.
+        """
+        return self.scalar(rows.limit(1)) is not None
 
     def name(self, name: str) -> quoted_name:
         """The name under which the warehouse stores a schema, table or column, to be quoted."""
@@ -187,6 +195,33 @@ class Session(Expressions, ABC):
 
         The mark outlives comments and dumps, and holds for the column's present name alone.
         """
+
+    def narrows(self, target: StoredTable) -> bool:  # noqa: ARG002
+        """Whether a statement may look at the records of staged rows alone within what it changes by."""
+        return True
+
+    def place(self, table: sa.Table, key: Sequence[str]) -> None:
+        """Put a table that was just made where its rows are to be, if that is not where it was made.
+
+        Args:
+            table: the table, which is empty.
+            key: the full names of its key's columns.
+        """
+
+    def reshaping(
+        self,
+        target: StoredTable,  # noqa: ARG002
+        touched: Collection[StoredColumn],  # noqa: ARG002
+        key: Sequence[Column] | None,  # noqa: ARG002
+    ) -> AbstractContextManager[None]:
+        """Let a table's shape be changed meanwhile, where the warehouse has to make ready for that.
+
+        Args:
+            target: the table, as it is before.
+            touched: its columns that are dropped, or get another type.
+            key: its new key; None if it stays.
+        """
+        return nullcontext()
 
     @abstractmethod
     def storage(self, table: Table) -> dict[str, Any]:

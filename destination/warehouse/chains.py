@@ -111,14 +111,14 @@ def inherit(session: Session, staged: Staged, links: sa.Table, own: Collection[s
     """
     taken = links.alias(Alias.TAKEN)
     all_flags = session.united(links.c[FLAGS], taken.c[FLAGS])
-    linked = sa.exists(sa.select(sa.literal(1)).where(links.c[LINK].is_not(None)))
+    linked = sa.select(sa.literal(1)).where(links.c[LINK].is_not(None))
     values = {
         f"c{i}": session.is_set(links.c[FLAGS], i)
         for i, column in enumerate(staged.columns)
         if column.column.name not in own
     }
     further = [column.name for column in links.c if column.name in (LINK, BASE)]
-    while session.scalar(sa.select(linked)):
+    while session.finds(linked):
         for part in staged.parts:
             giver = part.table.alias(Alias.ROWS)
             changed = {

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
 from destination.warehouse.ddl import NamedType
+from destination.warehouse.naming import Alias
+
+CLOSING_UNIT = timedelta(milliseconds=1)
+"""A version ends this long before the next one starts."""
 
 
 class Expressions(ABC):
@@ -63,3 +68,39 @@ class Expressions(ABC):
     @abstractmethod
     def is_set(self, flags: sa.ColumnElement[Any], position: int) -> sa.ColumnElement[bool]:
         """Whether the flag of the column at a position is set."""
+
+    def just_before(self, instant: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        """The instant at which a version ends that another one follows: `CLOSING_UNIT` before that."""
+        return instant - sa.literal(CLOSING_UNIT, sa.Interval())
+
+    def preceding(
+        self,
+        rows: sa.FromClause,  # noqa: ARG002 (its values are those given)
+        table: sa.Table,
+        record: Mapping[str, sa.ColumnElement[Any]],
+        start: tuple[str, sa.ColumnElement[Any]],
+    ) -> tuple[sa.FromClause, sa.ColumnElement[bool]]:
+        """Of rows, the last row of a table that is of the same record and starts earlier.
+
+        Args:
+            rows: the rows.
+            table: the table.
+            record: what tells records apart: the rows' values by the names of the table's columns.
+            start: the name of the table's column of the start, and the rows' value of it.
+
+        Returns:
+            What to join to the rows, and on which condition.
+        """
+        versions = table.alias(Alias.PRECEDING)
+        same = [versions.c[name] == value for name, value in record.items()]
+        begun, at = versions.c[start[0]], start[1]
+        earlier = sa.select(versions).where(*same, begun < at).order_by(begun.desc()).limit(1)
+        return earlier.lateral(Alias.BASE), sa.true()
+
+    def matched(
+        self, rows: sa.FromClause, table: sa.Table, on: sa.ColumnElement[bool]
+    ) -> sa.Select[Any]:
+        """A query that finds something if a row has a match in a table."""
+        match = sa.select(sa.literal(1)).select_from(table).where(on).limit(1)
+        found = rows.join(match.lateral(Alias.VERSION), sa.true())
+        return sa.select(sa.literal(1)).select_from(found)

@@ -139,6 +139,8 @@ def _close_overtaken(
     if isinstance(rows, Carried):
         rows.execute(closing_overtaken, target, record)
         return
+    if rows is not None and not session.narrows(target):
+        rows = None
     if rows is not None:
         analyze(session, rows)
     session.execute(closing_overtaken(session, rows, target, record))
@@ -151,11 +153,7 @@ def _is_any(
     conditions: Sequence[sa.ColumnElement[bool]],
 ) -> bool:
     """Whether any version fulfils conditions on the key; found by the key's index alone."""
-    version = sa.select(sa.literal(1)).select_from(target.clause).where(*conditions).limit(1)
-    found = sa.select(sa.literal(1)).select_from(
-        each.join(version.lateral(Alias.VERSION), sa.true())
-    )
-    return bool(session.scalar(sa.select(sa.exists(found))))
+    return session.finds(session.matched(each, target.clause, sa.and_(*conditions)))
 
 
 def _update(
@@ -182,8 +180,8 @@ def _update(
     if has_duplicates(session, staged, record):
         rows = _completed_in_chains(session, target, changes, staged, record)
     else:
-        base = _preceding(target, record, changes)
-        rows = _completed(changes, changes.modified, staged, base, sa.true())
+        base, on = _preceding(session, target, record, changes)
+        rows = _completed(changes, changes.modified, staged, base, on)
     names = [column.name for column in staged.columns]
     insert = sa.insert(target.clause).from_select(names, rows)
     new = target.mergeable and session.unless_duplicate(lambda: session.execute(insert)) is not None
@@ -216,11 +214,13 @@ def _leaves_ends_open(session: Session, staged: Staged) -> bool:
     """Whether partial versions do not say how long they hold."""
     told = sa.and_(*[staged.modified.get(name, sa.false()) for name in OPEN])
     untold = sa.select(sa.literal(1)).select_from(staged.clause).where(sa.not_(told))
-    return bool(session.scalar(sa.select(sa.exists(untold))))
+    return session.finds(untold)
 
 
-def _preceding(target: StoredTable, record: Sequence[str], changes: Changes) -> sa.FromClause:
-    return preceding(target, record, changes.values)
+def _preceding(
+    session: Session, target: StoredTable, record: Sequence[str], changes: Changes
+) -> tuple[sa.FromClause, sa.ColumnElement[bool]]:
+    return preceding(session, changes.source, target, record, changes.values)
 
 
 def _completed(
@@ -262,7 +262,8 @@ def _completed_in_chains(
     chain begins after. A version of the table that starts together with a partial one does not end
     a chain, since the partial version takes its place.
     """
-    begun = _preceding(target, record, changes).c[target.get(START).name]
+    before, on = _preceding(session, target, record, changes)
+    begun = before.c[target.get(START).name]
     in_time: dict[str, Any] = {
         "partition_by": [changes.values[name] for name in record],
         "order_by": changes.values[START],
@@ -272,7 +273,7 @@ def _completed_in_chains(
     )
     rows = sa.select(
         changes.ordinal, sa.case((begun <= start, ordinal)), begun, changes.flags
-    ).select_from(changes.source.join(begun.table, sa.true()))
+    ).select_from(changes.source.join(before, on))
     links = link(session, rows, sa.Column(BASE, target[START].type))
     inherit(session, staged, links, [*record, START, *OPEN])
     base = target.clause.alias(Alias.PRECEDING)

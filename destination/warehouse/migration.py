@@ -18,7 +18,8 @@ from destination.rows import RowSource
 from destination.schema import ACTIVE, DELETED, END, START, SYNCED, Column, DataType, record_key
 from destination.warehouse import altering, tables
 from destination.warehouse.base import Session
-from destination.warehouse.ddl import RenameColumn, RenameTable
+from destination.warehouse.comparing import hold_the_same
+from destination.warehouse.ddl import NamedType, RenameColumn, RenameTable
 from destination.warehouse.merging import merge_rows
 from destination.warehouse.naming import Alias
 from destination.warehouse.staging import Values, stage
@@ -73,24 +74,8 @@ def copy_table(session: Session, source: TableName, target: TableName) -> None:
     existing = existing.as_called_by(stored.table)
     same = replace(existing.table, name=source.table) == stored.table
     names = stored.table.column_names
-    if not same or not _hold_the_same(session, stored, existing, {n: stored[n] for n in names}):
+    if not same or not hold_the_same(session, stored, existing, {n: stored[n] for n in names}):
         raise RequestError(f"{target} exists already, and is no copy of {source}: drop it")
-
-
-def _hold_the_same(
-    session: Session, source: StoredTable, existing: StoredTable, values: Values
-) -> bool:
-    """Whether values of each of a table's rows are all that another table holds.
-
-    Values are compared as texts, since not all types know what is equal.
-    """
-    copied = sa.select(*[sa.cast(value, sa.Text) for value in values.values()])
-    found = sa.select(*[sa.cast(existing[name], sa.Text) for name in values])
-    copied, found = copied.select_from(source.clause), found.select_from(existing.clause)
-    return not any(
-        session.scalar(sa.select(sa.exists().select_from(sa.except_all(*pair).subquery())))
-        for pair in ((copied, found), (found, copied))
-    )
 
 
 def _source_of(session: Session, source: TableName, target: TableName) -> StoredTable | None:
@@ -141,8 +126,8 @@ def copy_column(session: Session, name: TableName, source: str, target: str) -> 
     column, existing = stored.get(source), stored.find(target)
     if existing is not None:
         one, other = (sa.cast(stored[each], sa.Text) for each in (source, target))
-        differ = sa.exists().select_from(stored.clause).where(one.is_distinct_from(other))
-        if existing.type_name != column.type_name or session.scalar(sa.select(differ)):
+        differ = sa.select(sa.literal(1)).where(one.is_distinct_from(other))
+        if existing.type_name != column.type_name or session.finds(differ):
             raise RequestError(f'{name} has another column "{target}" already: drop it, then retry')
         return
     copied = replace(column.column, name=target, primary_key=False)
@@ -218,9 +203,13 @@ def _change_from(
         stored.get(ACTIVE).name: sa.true(),
     }
     names = [each.name for each in stored.columns if not each.generated]
-    versions = sa.select(*[new.get(name, stored.clause.c[name]) for name in names]).where(active)
+    source: sa.FromClause = stored.clause
+    for table in {each.table for each in (value, instant) if isinstance(each, sa.Column)}:
+        source = source.join(table, sa.true())
+    versions = sa.select(*[new.get(name, stored.clause.c[name]) for name in names])
+    versions = versions.select_from(source).where(active)
     merge_rows(session, stored, stored.table.key_names, versions, names)
-    session.execute(sa.update(stored.clause).where(active).values(closed(stored, instant)))
+    session.execute(sa.update(stored.clause).where(active).values(closed(session, stored, instant)))
 
 
 def copy_table_to_history_mode(
@@ -230,15 +219,18 @@ def copy_table_to_history_mode(
     _lock_both(session, source, target)
     stored = session.get_table(source)
     existing = session.find_table(target)
-    _require_records(session, stored)
     if existing is None:
-        _copy(session, stored, target)
+        _copy(
+            session, stored, target
+        )  # first: a cluster makes no table once it has read all of another
+        _require_records(session, stored)
         _to_history(session, session.get_table(target), deleted)
         return
+    _require_records(session, stored)
     versions = _first_versions(session, stored, deleted)
     existing = existing.as_called_by(stored.table)
     same = START in existing.key and set(existing.table.column_names) == set(versions)
-    if not same or not _hold_the_same(session, stored, existing, versions):
+    if not same or not hold_the_same(session, stored, existing, versions):
         raise RequestError(
             f"{target} exists already, and is no copy of {source} in history mode: drop it"
         )
@@ -279,7 +271,9 @@ def _first_versions(session: Session, stored: StoredTable, deleted: str | None) 
         stored: the table.
         deleted: the column that says which rows are deleted; where the table lacks it, none is.
     """
-    latest = sa.select(sa.func.max(stored[SYNCED])).correlate(None).scalar_subquery()
+    # Its text, since the driver has no date-times after the year 9999.
+    latest = session.scalar(sa.select(sa.cast(sa.func.max(stored[SYNCED]), sa.Text)))
+    synced = sa.literal(latest, NamedType(stored.get(SYNCED).type_name))
     flag = stored.find(deleted) if deleted else None
     is_deleted: sa.ColumnElement[bool] = sa.false()
     if flag is not None:
@@ -289,7 +283,7 @@ def _first_versions(session: Session, stored: StoredTable, deleted: str | None) 
     minimum, open_end = (sa.literal(at, INSTANT) for at in (MINIMUM, OPEN_END))
     return {
         **{name: stored[name] for name in stored.table.without(DELETED).column_names},
-        START: sa.case((is_deleted, minimum), else_=latest),
+        START: sa.case((is_deleted, minimum), else_=sa.cast(synced, INSTANT)),
         END: sa.case((is_deleted, minimum), else_=open_end),
         ACTIVE: sa.not_(is_deleted),
     }
@@ -355,13 +349,16 @@ def _fill(session: Session, stored: StoredTable, column: str, constant: Constant
 def _value(
     session: Session, stored: StoredTable, column: str, constant: Constant
 ) -> sa.ColumnElement[Any]:
-    """A value of the request as one of a column; it takes the way of the rows of a batch file."""
+    """A value of the request as one of a column, in a table of one row.
+
+    It takes the way of the rows of a batch file.
+    """
     source = constant(stored.get(column).column, session.capabilities.unstorable)
     try:
         (staged,) = stage(session, stored, [source])
     except BatchFileError as error:
         raise RequestError(f"the {source.name} is refused: {error.reason}") from error
-    return sa.select(staged.values[column]).scalar_subquery()
+    return staged.values[column]
 
 
 def _instant(session: Session, stored: StoredTable, constant: Constant) -> sa.ColumnElement[Any]:
@@ -371,8 +368,7 @@ def _instant(session: Session, stored: StoredTable, constant: Constant) -> sa.Co
         RequestError: if a version that is active starts after it.
     """
     instant = _value(session, stored, START, constant)
-    after = sa.select(sa.literal(1)).where(stored[ACTIVE], stored[START] > instant)
-    if session.scalar(sa.select(sa.exists(after))):
+    if session.finds(sa.select(sa.literal(1)).where(stored[ACTIVE], stored[START] > instant)):
         raise RequestError(
             f"{stored.name} has active versions that start after the migration's operation "
             f"timestamp: re-sync the table"

@@ -27,8 +27,9 @@ NAME_REMARK = re.compile(rf"^{NAME}", re.MULTILINE)
 
 KEY_SUFFIX = "_pkey"
 STAGING_PREFIX = "fivetran_staging_"
+COMMITS = "fivetran_commits"
 OWN_NAMES = re.compile(
-    rf"fivetran_alias_[a-z]+|{STAGING_PREFIX}\d+|.*_[0-9a-f]{{{HASH_CHARACTERS}}}{KEY_SUFFIX}",
+    rf"fivetran_alias_[a-z]+|{COMMITS}|{STAGING_PREFIX}\d+|.*_[0-9a-f]{{{HASH_CHARACTERS}}}{KEY_SUFFIX}",
     re.DOTALL,
 )
 """What the project itself names. No stored name looks like it: those with a hash end with the hash."""
@@ -49,7 +50,10 @@ class Alias(StrEnum):
     OWN = "fivetran_alias_own"
     OVERTAKEN = "fivetran_alias_overtaken"
     PRECEDING = "fivetran_alias_preceding"
+    RECORDS = "fivetran_alias_records"
     ROWS = "fivetran_alias_rows"
+    SENT = "fivetran_alias_sent"
+    START = "fivetran_alias_start"
     TAKEN = "fivetran_alias_taken"
     TARGET = "fivetran_alias_target"
     VERSION = "fivetran_alias_version"

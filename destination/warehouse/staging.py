@@ -298,7 +298,7 @@ def is_repeated(
 ) -> bool:
     """Whether rows share all of some values."""
     twice = sa.select(sa.literal(1)).select_from(rows).group_by(*values)
-    return bool(session.scalar(sa.select(sa.exists(twice.having(sa.func.count() > 1)))))
+    return session.finds(twice.having(sa.func.count() > 1))
 
 
 def same_key(

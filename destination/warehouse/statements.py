@@ -92,13 +92,13 @@ def forgetting_later(
 
 
 def closing_earlier(
-    _session: Session, rows: Rows, target: StoredTable, record: Sequence[str]
+    session: Session, rows: Rows, target: StoredTable, record: Sequence[str]
 ) -> sa.Executable:
     """Close the versions that reach their record's earliest start."""
     starts, of_record = earliest(rows, target, record)
     reaching = sa.or_(target[ACTIVE], target[END] >= starts.c.start)
     closing = sa.update(target.clause).where(*of_record, reaching)
-    return closing.values(closed(target, starts.c.start))
+    return closing.values(closed(session, target, starts.c.start))
 
 
 def earliest(
@@ -114,11 +114,12 @@ def earliest(
 
 
 def closing_overtaken(
-    _session: Session, rows: Rows | None, target: StoredTable, record: Sequence[str]
+    session: Session, rows: Rows | None, target: StoredTable, record: Sequence[str]
 ) -> sa.Executable:
     """Close the versions before a record's latest that still reach the next one.
 
     Args:
+        session: the transaction.
         rows: of the records to look at; None for all records.
         target: the table.
         record: the full names of the record key's columns.
@@ -129,15 +130,18 @@ def closing_overtaken(
     following = sa.func.lead(start).over(partition_by=keys, order_by=start)
     versions = sa.select(*keys, start, following.label(FOLLOWING))
     if rows is not None:
-        same = [key == rows.values[name] for key, name in zip(keys, record, strict=True)]
+        values = [rows.values[name] for name in record]
+        # A query of its own, since a cluster joins its tables with others only in FROM.
+        records = sa.select(*values).select_from(rows.clause).subquery(Alias.RECORDS)
+        same = [key == value for key, value in zip(keys, records.c, strict=True)]
         versions = versions.where(
-            sa.exists(sa.select(sa.literal(1)).select_from(rows.clause).where(*same))
+            sa.exists(sa.select(sa.literal(1)).select_from(records).where(*same))
         )
     found = versions.subquery(Alias.OVERTAKEN)
     after = found.c[FOLLOWING]
     itself = [target[name] == found.c[target.get(name).name] for name in (*record, START)]
     reaching = sa.or_(target[ACTIVE], target[END] >= after)
-    closing = sa.update(target.clause).values(closed(target, after))
+    closing = sa.update(target.clause).values(closed(session, target, after))
     return closing.where(*itself, after.is_not(None), reaching)
 
 
@@ -151,7 +155,7 @@ def completing(
 ) -> sa.Executable:
     """Merge partial versions, no two of one record, completed from those that precede them."""
     columns = stored_columns(target, table.columns)
-    base = preceding(target, record, rows.values)
+    base, on = preceding(session, rows.clause, target, record, rows.values)
 
     def value(column: StoredColumn) -> sa.ColumnElement[Any]:
         name = column.column.name
@@ -160,18 +164,21 @@ def completing(
             return unmodified
         return sa.case((rows.modified[name], rows.values[name]), else_=unmodified)
 
-    complete = sa.select(*map(value, columns)).select_from(rows.clause.join(base, sa.true()))
+    complete = sa.select(*map(value, columns)).select_from(rows.clause.join(base, on))
     names, stored_key = [c.name for c in columns], [target.get(name).name for name in key]
     return session.upsert(target.clause, complete, names, stored_key)
 
 
-def preceding(target: StoredTable, record: Sequence[str], values: Values) -> sa.FromClause:
-    """Of each partial version, the one in the table that precedes it in time; found by the key."""
-    versions = target.clause.alias(Alias.PRECEDING)
-    start = versions.c[target.get(START).name]
-    same = [versions.c[target.get(name).name] == values[name] for name in record]
-    earlier = sa.select(versions).where(*same, start < values[START])
-    return earlier.order_by(start.desc()).limit(1).lateral(Alias.BASE)
+def preceding(
+    session: Session,
+    rows: sa.FromClause,
+    target: StoredTable,
+    record: Sequence[str],
+    values: Values,
+) -> tuple[sa.FromClause, sa.ColumnElement[bool]]:
+    """Of partial versions, those in the table that precede them in time; see `Session.preceding`."""
+    same = {target.get(name).name: values[name] for name in record}
+    return session.preceding(rows, target.clause, same, (target.get(START).name, values[START]))
 
 
 def ending(

@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -37,8 +37,6 @@ _CALLED: Remembered[StoredTable] = Remembered(
     32 << 20, lambda table: 4096 * (len(table.columns) + 1)
 )
 """Tables under the names of requests, by both; a column takes about 4 KB as one of SQLAlchemy's."""
-CLOSING_UNIT = sa.literal(timedelta(milliseconds=1), sa.Interval())
-"""A version ends this long before the next one starts."""
 
 
 def describe(session: Session, name: TableName) -> Table | None:
@@ -96,6 +94,7 @@ def create_as(
     clause.kwargs.update(session.storage(table))
     session.execute(CreateTable(clause))
     session.mark(clause, [columns[each].name for each in marked])
+    session.place(clause, table.key_names)
     if comment := session.capabilities.naming.comment("", name.table):
         session.comment(clause, comment)
     for column in table.columns:
@@ -124,8 +123,7 @@ def key_name(session: Session, clause: sa.Table) -> quoted_name:
 
 def is_empty(session: Session, target: StoredTable) -> bool:
     """Whether a table has no rows."""
-    row = sa.select(sa.literal(1)).select_from(target.clause)
-    return not session.scalar(sa.select(sa.exists(row)))
+    return not session.finds(sa.select(sa.literal(1)).select_from(target.clause))
 
 
 def add_column(
@@ -174,20 +172,18 @@ def truncate(
     if deleted is None:
         return session.execute(sa.delete(stored.clause).where(old))
     if stored.find(deleted) is None and START in stored.key:
-        closing = (
-            sa.update(stored.clause).where(old, stored[ACTIVE]).values(closed(stored, instant))
-        )
-        return session.execute(closing)
+        closing = sa.update(stored.clause).where(old, stored[ACTIVE])
+        return session.execute(closing.values(closed(session, stored, instant)))
     unmarked = stored[deleted].is_distinct_from(sa.true())
     marked = {stored.get(deleted).name: sa.true()}
     return session.execute(sa.update(stored.clause).where(old, unmarked).values(marked))
 
 
-def closed(stored: StoredTable, start: sa.ColumnElement[Any]) -> dict[str, Any]:
+def closed(session: Session, stored: StoredTable, start: sa.ColumnElement[Any]) -> dict[str, Any]:
     """What closes a version before another one starts."""
     return {
         stored.get(ACTIVE).name: sa.false(),
-        stored.get(END).name: start - CLOSING_UNIT,
+        stored.get(END).name: session.just_before(start),
     }
 
 

@@ -157,18 +157,17 @@ def test_what_another_session_alters_is_seen_at_once(client: Client, database: D
         ("SELECT 1", "text 0"),
         ("ALTER TABLE {schema}.t ALTER text TYPE varchar(6)", "text 0"),
         ("ALTER TABLE {schema}.t ALTER text TYPE text", "text 0"),
-        (
-            "ALTER TABLE {schema}.t RENAME text TO old; ALTER TABLE {schema}.t ADD text text",
-            "text 0",
-        ),
+        ("ALTER TABLE {schema}.t RENAME text TO old", None),
+        ("ALTER TABLE {schema}.t ADD text text", "text 0"),
         ("ALTER TABLE {schema}.t DROP old", "text 0"),
         ("ALTER TABLE {schema}.t ADD first int DEFAULT 7, ADD CHECK (id < 9)", "text 0"),
         ("ALTER TABLE {schema}.t DROP first", "text 0"),
     ]:
         database.execute(statement)
-        for _ in range(2):
+        for _ in range(2 if found is not None else 0):
             assert client.write(TABLE, replace=[ROWS]).success
-        assert database.execute("SELECT text FROM {schema}.t WHERE id = 0") == [(found,)]
+        if found is not None:
+            assert database.execute("SELECT text FROM {schema}.t WHERE id = 0") == [(found,)]
     database.execute("ALTER TABLE {schema}.t DROP text")
     assert '"text"' in client.write(TABLE, replace=[ROWS]).task.message
     database.execute("DROP TABLE {schema}.t")

@@ -52,6 +52,7 @@ def test_columns_of_a_copy_are_dropped_as_those_of_its_source(
 
 
 def test_mark_of_a_column_changes_no_statistics(client: Client, database: Database) -> None:
+    database.needs_local_tables("the coordinator has no statistics of them")
     wanted = table(ID, column("v", common.INT))
     assert client.create(wanted).success
     rows: list[Row] = [{"id": i, "v": i % 7} for i in range(1000)]

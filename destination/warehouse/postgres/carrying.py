@@ -194,6 +194,6 @@ def _compiled(statement: sa.Executable, version: tuple[Any, ...]) -> _Text:
 @cache
 def _dialect(version: tuple[Any, ...]) -> ContractDialect:
     """The dialect for a server's version, with parameters by their numbers."""
-    dialect = ContractDialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
+    dialect = ContractDialect(paramstyle="numeric_dollar")
     dialect.server_version_info = version
     return dialect

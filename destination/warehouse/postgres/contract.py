@@ -11,7 +11,7 @@ What is not in the list is respected on purpose: docs/operations.md says which a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, LiteralString
@@ -132,6 +132,9 @@ BEGIN: LiteralString = "BEGIN ISOLATION LEVEL READ COMMITTED"
 BEGIN_WRITING: LiteralString = f"{BEGIN} READ WRITE NOT DEFERRABLE"
 
 
+EXTENSIONS = sa.text("SELECT extname FROM pg_catalog.pg_extension")
+
+
 def begin(
     connection: sa.Connection,
     values: LiteralString = DURABLE,
@@ -151,38 +154,80 @@ def begin(
         DBAPIError: if the server cannot be reached or refuses a setting.
     """
     driver = driver_of(connection)
-    version = driver.info.server_version
-    further = [b"; " + query.as_bytes() for query in queries]
+    further = _further_settings(connection)
+    server, asked = (
+        (driver.info.server_version, further),
+        b"; ".join(each.as_bytes() for each in queries),
+    )
     with as_sqlalchemy(driver, BEGIN), driver.cursor() as cursor:
         try:
-            cursor.execute(b"".join([_opening(BEGIN_WRITING, version, values), *further]))
+            _send(cursor, _opening(BEGIN_WRITING, *server, values), asked)
         except psycopg.errors.FeatureNotSupported:
             # A standby, which can be read. It refuses whatever writes.
             driver.rollback()
-            cursor.execute(b"".join([_opening(BEGIN, version, values), *further]))
+            _send(cursor, _opening(BEGIN, *server, values), asked)
         rows = []
         while cursor.nextset():
             if cursor.description is not None:
                 rows.append(cursor.fetchone() or ())
-        return rows[1:]
+        return rows if further else rows[1:]
+
+
+def _send(cursor: psycopg.Cursor[Any], opening: Sequence[bytes], asked: bytes) -> None:
+    *before, last = opening
+    for message in before:
+        cursor.execute(message)
+    cursor.execute(b"; ".join([last, asked]) if asked else last)
+
+
+def _further_settings(connection: sa.Connection) -> tuple[Setting, ...]:
+    dialect = connection.dialect
+    return dialect.further_settings if isinstance(dialect, ContractDialect) else ()
 
 
 @cache
-def _opening(begin: LiteralString, server_version: int, values: LiteralString) -> bytes:
-    settings = [setting.command for setting in CONTRACT if setting.known_to(server_version)]
-    query = sql.SQL("SELECT ") + sql.SQL(values)
-    return sql.SQL("; ").join([sql.SQL(begin), *settings, sql.SQL(CHECKED), query]).as_bytes()
+def _opening(
+    begin: LiteralString, server_version: int, further: tuple[Setting, ...], values: LiteralString
+) -> tuple[bytes, ...]:
+    """What begins a transaction: one message, or where a variant hands its settings on, three."""
+    settings = [each.command for each in (*CONTRACT, *further) if each.known_to(server_version)]
+    asking = [sql.SQL(CHECKED), sql.SQL("SELECT ") + sql.SQL(values)]
+    if not further:
+        return (sql.SQL("; ").join([sql.SQL(begin), *settings, *asking]).as_bytes(),)
+    parts = [sql.SQL(begin)], settings, asking
+    return tuple(sql.SQL("; ").join(part).as_bytes() for part in parts)
 
 
 class ContractDialect(PGDialect_psycopg):
-    """PostgreSQL by psycopg; what SQLAlchemy itself asks a new server is asked under the contract."""
+    """PostgreSQL by psycopg; what SQLAlchemy itself asks a new server is asked under the contract.
+
+    Args:
+        variants: by the extensions that make them, what variants of PostgreSQL set besides.
+        options: SQLAlchemy's.
+
+    Attributes:
+        extension: the one of the variant that the server is; None if it is none.
+        further_settings: what each transaction sets after the contract's settings, in one message
+            with them and nothing else.
+    """
 
     supports_statement_cache = True
+
+    def __init__(
+        self, variants: Mapping[str, tuple[Setting, ...]] | None = None, **options: Any
+    ) -> None:
+        super().__init__(**options)  # type: ignore[no-untyped-call]
+        self._variants = variants or {}
+        self.extension: str | None = None
+        self.further_settings: tuple[Setting, ...] = ()
 
     def initialize(self, connection: sa.Connection) -> None:
         """Learn what SQLAlchemy needs to know of a server, in a transaction that it rolls back."""
         begin(connection)
         super().initialize(connection)  # type: ignore[no-untyped-call]
+        for extension in connection.scalars(EXTENSIONS):
+            if extension in self._variants:
+                self.extension, self.further_settings = extension, self._variants[extension]
 
 
 registry.register("postgresql.contract", __name__, ContractDialect.__name__)

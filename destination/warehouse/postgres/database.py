@@ -30,7 +30,7 @@ from destination.telemetry.metrics import Metric
 from destination.warehouse import tables
 from destination.warehouse.base import Session
 from destination.warehouse.kind import Warehouse
-from destination.warehouse.postgres import certificates, locks
+from destination.warehouse.postgres import certificates
 from destination.warehouse.postgres.carrying import Parameter, ParameterDumper
 from destination.warehouse.postgres.configuration import Configuration
 from destination.warehouse.postgres.contract import URL, UTF8, begin
@@ -46,6 +46,7 @@ from destination.warehouse.postgres.errors import (
 from destination.warehouse.postgres.outcome import COMMITTED, IN_PROGRESS, Transaction
 from destination.warehouse.postgres.route import Route
 from destination.warehouse.postgres.session import PostgresSession
+from destination.warehouse.postgres.variants import SETTINGS, session_type
 from destination.warehouse.stored import TableName
 
 logger = logging.getLogger(__name__)
@@ -217,8 +218,10 @@ class PostgresWarehouse(Warehouse):
         return sa.create_engine(
             URL,
             creator=self._connect,
+            variants=SETTINGS,
             use_native_hstore=False,
             hide_parameters=True,
+            enable_from_linting=False,  # a table of one value is joined to every row on purpose
             query_cache_size=0,  # keyed by tables as objects: kept for each transaction alone
             **pool,
         )
@@ -282,8 +285,10 @@ class PostgresWarehouse(Warehouse):
     ) -> Result:
         engine = engine or self._engine
         with _connected(engine) as connection, _interruptible(connection, cancellation):
-            begin(connection)
-            return work(PostgresSession(connection, cancellation))
+            session = session_type(connection)(connection, cancellation)
+            with session.errors_told():
+                begin(connection)
+                return work(session)
 
     def _attempt(
         self,
@@ -299,9 +304,9 @@ class PostgresWarehouse(Warehouse):
         That one tells which value it is.
         """
         with _connected(self._engine) as connection, _left_if_read_only(connection):
-            session = PostgresSession(connection, cancellation, carrying=carrying)
+            session = session_type(connection)(connection, cancellation, carrying=carrying)
             try:
-                with _interruptible(connection, cancellation), locks.noted(connection):
+                with _interruptible(connection, cancellation), session.errors_told():
                     transaction = session.begin(table)
                     with progress.logged(subject, session.progress):
                         result = work(session)
@@ -313,10 +318,10 @@ class PostgresWarehouse(Warehouse):
                 return result
         return self._attempt(subject, work, cancellation, table, carrying=False)
 
-    def _commit(self, subject: str, session: Session, transaction: Transaction) -> None:
+    def _commit(self, subject: str, session: PostgresSession, transaction: Transaction) -> None:
         session.cancellation.check()
         try:
-            with telemetry.phase("commit"):
+            with telemetry.phase("commit"), session.errors_told():
                 session.connection.commit()
         except DBAPIError as error:
             if not is_connection_lost(error) or not self._was_committed(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
@@ -130,6 +131,12 @@ class PostgresSession(PostgresExpressions, Session):
             self._opened[table] = catalog.described(self, table, *rows[1]) if rows[1] else None
         return transaction
 
+    @contextmanager
+    def errors_told(self) -> Iterator[None]:
+        """Note on errors of the server what whoever is told of them has to know."""
+        with locks.noted(self.connection):
+            yield
+
     def lock_table(self, name: TableName) -> StoredTable:
         if name in self._opened:
             return required(name, self._opened.pop(name))
@@ -150,7 +157,7 @@ class PostgresSession(PostgresExpressions, Session):
             return
         self.execute(CreateSchema(stored))
         if comment := self.capabilities.naming.comment("", schema):
-            self._execute_raw(
+            self.execute_raw(
                 sql.SQL("COMMENT ON SCHEMA {} IS {}").format(sql.Identifier(stored), comment)
             )
 
@@ -189,21 +196,22 @@ class PostgresSession(PostgresExpressions, Session):
         if name.as_string() in self._claimed:
             return
         self._claimed.add(name.as_string())
-        lock = sql.SQL(
-            "SET LOCAL lock_timeout = {}; LOCK TABLE {} IN ACCESS EXCLUSIVE MODE; "
-            "SET LOCAL lock_timeout = {}"
-        ).format(ATTEMPT, name, LOCK_TIMEOUT)
+        lock = (
+            sql.SQL("SET LOCAL lock_timeout = {}").format(ATTEMPT),
+            sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(name),
+            sql.SQL("SET LOCAL lock_timeout = {}").format(LOCK_TIMEOUT),
+        )
         try:
             self._attempts(lock)
         except DBAPIError as error:
             if sqlstate(error) != NOT_LOCKABLE:
                 raise
 
-    def _attempts(self, lock: sql.Composed) -> None:
+    def _attempts(self, lock: Sequence[sql.Composable]) -> None:
         until = time.monotonic() + CLAIM_SECONDS
 
         def attempt() -> bool:
-            self._execute_raw(lock)
+            self.execute_raw(*lock)
             return True
 
         while time.monotonic() < until:
@@ -231,7 +239,7 @@ class PostgresSession(PostgresExpressions, Session):
 
     def keep_writers_out(self, table: sa.Table) -> None:
         name, _ = names_of(table)
-        self._execute_raw(sql.SQL("LOCK TABLE {} IN SHARE MODE").format(name))
+        self.execute_raw(sql.SQL("LOCK TABLE {} IN SHARE MODE").format(name))
 
     def mark(self, table: sa.Table, names: Sequence[str]) -> None:
         if names:
@@ -270,15 +278,14 @@ class PostgresSession(PostgresExpressions, Session):
 
     def analyze(self, table: sa.Table, columns: Sequence[sa.Column[Any]]) -> None:
         if columns:
-            self._execute_raw(sql.SQL("ANALYZE {} ({})").format(*names_of(table, columns)))
+            self.execute_raw(sql.SQL("ANALYZE {} ({})").format(*names_of(table, columns)))
 
     def survey(self, table: sa.Table) -> None:
         name, _ = names_of(table)
-        self._execute_raw(
-            sql.SQL(
-                "SET LOCAL default_statistics_target = {}; ANALYZE (SKIP_LOCKED) {}; "
-                "SET LOCAL default_statistics_target TO DEFAULT"
-            ).format(SURVEYED, name)
+        self.execute_raw(
+            sql.SQL("SET LOCAL default_statistics_target = {}").format(SURVEYED),
+            sql.SQL("ANALYZE (SKIP_LOCKED) {}").format(name),
+            sql.SQL("SET LOCAL default_statistics_target TO DEFAULT"),
         )
 
     def free_undone_rows(self, target: StoredTable) -> None:
@@ -287,11 +294,11 @@ class PostgresSession(PostgresExpressions, Session):
 
     def _truncate_if_empty(self, target: StoredTable) -> bool | None:
         table, _ = names_of(target.clause)
-        self._execute_raw(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE NOWAIT").format(table))
+        self.execute_raw(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE NOWAIT").format(table))
         row = sa.select(sa.literal(1)).select_from(target.clause)
         if self.scalar(sa.select(sa.exists(row))):
             return None
-        self._execute_raw(sql.SQL("TRUNCATE {}").format(table))
+        self.execute_raw(sql.SQL("TRUNCATE {}").format(table))
         return True
 
     def size(self, table: sa.Table) -> int:
@@ -341,8 +348,8 @@ class PostgresSession(PostgresExpressions, Session):
         """Drop the key, fill the table, build the key; nobody can read the table meanwhile."""
         table, _ = names_of(target.clause)
         key = sql.Identifier(str(target.key_constraint))
-        self._execute_raw(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE NOWAIT").format(table))
-        self._execute_raw(sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(table, key))
+        self.execute_raw(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE NOWAIT").format(table))
+        self.execute_raw(sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(table, key))
         self._barred = table
         try:
             result = work()
@@ -352,7 +359,7 @@ class PostgresSession(PostgresExpressions, Session):
             self.progress.phase = "building the index of the key"
             add = sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} {}")
             with telemetry.phase("index"):
-                self._execute_raw(add.format(table, key, sql.SQL(plain)))
+                self.execute_raw(add.format(table, key, sql.SQL(plain)))
         return result
 
     def _give_way(self) -> None:
@@ -384,8 +391,9 @@ class PostgresSession(PostgresExpressions, Session):
             savepoint.commit()
         return result
 
-    def _execute_raw(self, statement: sql.Composed) -> None:
-        """Execute a statement that SQLAlchemy has no words for."""
+    def execute_raw(self, *statements: sql.Composable) -> None:
+        """Execute statements that SQLAlchemy has no words for, in one round trip."""
+        statement = sql.SQL("; ").join(statements)
         driver = driver_of(self.connection)
         with as_sqlalchemy(driver, statement.as_string()):
             driver.execute(statement)

@@ -1,0 +1,1 @@
+"""Citus: a cluster of PostgreSQL servers, loaded through its coordinator."""

@@ -1,0 +1,18 @@
+"""Errors that a variant of PostgreSQL tells in words of its own."""
+
+from __future__ import annotations
+
+import psycopg
+
+
+class ToldError(psycopg.Error):
+    """An error of a variant of PostgreSQL, in words of this project, remedy included.
+
+    Args:
+        state: the SQLSTATE that decides whether it is retried.
+        words: what happened.
+    """
+
+    def __init__(self, state: str, words: str) -> None:
+        super().__init__(words)
+        self.sqlstate = state

@@ -1,0 +1,38 @@
+"""Appends to a distributed table are found after a crash of the coordinator, or found missing."""
+
+import pytest
+
+from destination.cancellation import Cancellation
+from destination.sdk import common_pb2 as common
+from destination.warehouse.base import Session
+from destination.warehouse.postgres.database import PostgresWarehouse
+from destination.warehouse.stored import TableName
+from tests.fix_connector import Client, column
+from tests.fix_postgres import Database
+
+
+@pytest.mark.parametrize("by_hand", [False, True], ids=["local", "distributed"])
+def test_commit_is_found(
+    client: Client, clustered: Database, postgres_uri: str, *, by_hand: bool
+) -> None:
+    table = common.Table(name="t", columns=[column("id", common.LONG), column("text")])
+    assert client.create(table).success
+    if by_hand:
+        clustered.execute(f"SELECT create_distributed_table('{clustered.schema}.t', 'id')")
+    warehouse, name = PostgresWarehouse.from_uri(postgres_uri), TableName(client.schema, "t")
+
+    def append(session: Session) -> Session:
+        target = session.lock_table(name)
+        session.landed = session.has_written(target.clause)
+        session.execute(target.clause.insert().values(id=1, text="a"))
+        if rolled_back:
+            session.connection.rollback()
+            session.connection.begin()
+        return session
+
+    for rolled_back in (True, False):
+        session = warehouse.transact("append", append, Cancellation())
+        assert session.landed is not None
+        assert warehouse.read("look", session.landed, Cancellation()) is not rolled_back
+    warehouse.close()
+    assert client.describe("fivetran_commits").not_found

@@ -1,0 +1,69 @@
+"""What a cluster refuses is told with its remedy."""
+
+import pytest
+
+from destination.sdk import common_pb2 as common
+from destination_tester.files import Row
+from destination_tester.model import ACTIVE, START
+from tests.fix_connector import Client, column
+from tests.fix_postgres import Database
+from tests.migrations import HISTORY, version
+
+TABLE = common.Table(name="t", columns=[column("id", common.LONG, key=True), column("text")])
+FEW: list[Row] = [{"id": i, "text": "x" * 60} for i in range(20)]
+MANY: list[Row] = [{"id": i, "text": "x" * 60} for i in range(9000)]
+
+
+@pytest.mark.parametrize("rows", [FEW, MANY], ids=["few", "many"])
+def test_columnar_table(client: Client, clustered: Database, rows: list[Row]) -> None:
+    assert client.create(TABLE).success
+    assert client.write(TABLE, replace=[rows]).success
+    clustered.connection.execute("CREATE EXTENSION IF NOT EXISTS citus_columnar")
+    clustered.execute(f"SELECT alter_table_set_access_method('{clustered.schema}.t', 'columnar')")
+    for answer in (
+        client.write(TABLE, replace=[rows]),
+        client.write(TABLE, update=[rows]),
+        client.write(TABLE, delete=[rows]),
+    ):
+        message = answer.task.message
+        assert "columnar" in message, answer
+        assert f"alter_table_set_access_method('\"{clustered.schema}\".\"t\"', 'heap')" in message
+
+
+@pytest.mark.parametrize("count", [1, 9000], ids=["few", "many"])
+def test_history_distributed_by_what_tells_no_records_apart(
+    client: Client, clustered: Database, count: int
+) -> None:
+    assert client.create(HISTORY).success
+    clustered.execute(
+        f"SELECT alter_distributed_table('{clustered.schema}.t', distribution_column := '{START}')"
+    )
+    for month in (1, 2):
+        rows = [version(i, f"2020-0{month}-01T00:00:00Z", "x" * 60) for i in range(count)]
+        answer = client.write_history(HISTORY, replace=[rows])
+        assert answer.success, answer
+    found = clustered.execute(
+        "SELECT {a}, count(*) FROM {schema}.t GROUP BY 1 ORDER BY 1", a=ACTIVE
+    )
+    assert found == [(False, count), (True, count)]
+
+
+@pytest.mark.parametrize("rows", [FEW, MANY], ids=["few", "many"])
+def test_value_that_a_worker_refuses(client: Client, clustered: Database, rows: list[Row]) -> None:
+    table = common.Table(name="t", columns=[column("id", common.LONG), column("text")])
+    assert client.create(table).success
+    clustered.execute(f"SELECT create_distributed_table('{clustered.schema}.t', 'id')")
+    clustered.execute("ALTER TABLE {schema}.t ADD CONSTRAINT short CHECK (length(text) < 10)")
+    answer = client.write(table, replace=[rows])
+    assert 'a check constraint is violated (constraint "short")' in answer.task.message, answer
+    assert client.write(table, replace=[[{"id": 1, "text": "a"}]]).success
+    assert clustered.rows("t", "id", "text") == [(1, "a")]
+
+
+def test_rule_on_a_distributed_table(client: Client, clustered: Database) -> None:
+    assert client.create(TABLE).success
+    clustered.execute("CREATE RULE r AS ON DELETE TO {schema}.t DO INSTEAD NOTHING")
+    for rows in (FEW, MANY):
+        assert "run DROP RULE" in client.write(TABLE, replace=[rows]).task.message
+    clustered.execute("DROP RULE r ON {schema}.t")
+    assert client.write(TABLE, replace=[FEW]).success
