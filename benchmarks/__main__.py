@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from benchmarks import report
 from benchmarks.cases import GROUPS, Case, history_plan
+from benchmarks.citus import GROUP as ON_A_CLUSTER
 from benchmarks.peers import peers
-from benchmarks.sides import sides
+from benchmarks.sides import at, sides
 from benchmarks.sync import sync
 
-FURTHER: dict[str, Case] = {"peers": peers, "sync": sync}
+FURTHER: dict[str, Case] = {"peers": peers, "sync": sync, **ON_A_CLUSTER}
 """Run only if named."""
+CLUSTER = "BENCH_CITUS_URL"
+
+
+def cluster_url() -> str:
+    """The URL of a cluster's coordinator, in which the group makes a schema."""
+    if CLUSTER not in os.environ:
+        raise SystemExit(f"{CLUSTER} is not set: name the coordinator of a Citus cluster by a URL")
+    return os.environ[CLUSTER]
 
 
 def main(names: list[str]) -> None:
@@ -22,7 +32,7 @@ def main(names: list[str]) -> None:
     print(report.machine())
     for name in names or GROUPS:
         results, notes = [], []
-        with sides() as both:
+        with at(cluster_url()) if name in ON_A_CLUSTER else sides() as both:
             for result in groups[name](both):
                 report.show(result)
                 results.append(result)

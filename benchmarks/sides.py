@@ -198,26 +198,57 @@ def sides() -> Iterator[Sides]:
 
 
 @contextmanager
+def at(url: str) -> Iterator[Sides]:
+    """Start the connector's server, for a PostgreSQL that runs already."""
+    known = psycopg.conninfo.conninfo_to_dict(url)
+    names = {"host": "host", "port": "port", "dbname": "database", "user": "user"}
+    configuration = {names[name]: str(value) for name, value in known.items() if name in names}
+    configuration["password"] = str(known.get("password", ""))
+    configuration["sslmode"] = str(known.get("sslmode", "prefer"))
+    process = subprocess.Popen(
+        [sys.executable, "main.py", "--port", "0"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    with tempfile.TemporaryDirectory(prefix="bench-") as name, _ended(process):
+        port = _logged(process, r"listens on port (\d+)")[1]
+        with _ready(process, port, url, "psql", Path(name)) as running:
+            running.configuration = configuration
+            yield running
+
+
+@contextmanager
 def started(directory: Path, *options: str) -> Iterator[Sides]:
     """Start the connector's server on the PostgreSQL in a directory, which several may share."""
     process = subprocess.Popen(
         [sys.executable, "main.py", "--port", "0", "--embedded", str(directory / "postgres"), *options],
         cwd=ROOT, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
-    try:
+    with _ended(process):
         port = _logged(process, r"listens on port (\d+)")[1]
         found = _logged(process, r"with: (.*psql) '(.*)'")
-        # A server whose log nobody reads stops at a full pipe.
-        threading.Thread(target=deque, args=(process.stdout, 0), daemon=True).start()
-        psql = [found[1], found[2], "--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1"]
-        with (
-            psycopg.connect(found[2], autocommit=True, prepare_threshold=None) as connection,
-            grpc.insecure_channel(f"localhost:{port}") as channel,
-        ):
-            connection.execute("SET TimeZone TO 'UTC'")
-            stub = DestinationConnectorStub(channel)
-            files = BatchFiles(directory)
-            yield Sides(stub, process, found[2], psql, connection, files, int(port))
+        with _ready(process, port, found[2], found[1], directory) as running:
+            yield running
+
+
+@contextmanager
+def _ready(
+    process: subprocess.Popen[str], port: str, uri: str, psql: str, directory: Path
+) -> Iterator[Sides]:
+    # A server whose log nobody reads stops at a full pipe.
+    threading.Thread(target=deque, args=(process.stdout, 0), daemon=True).start()
+    command = [psql, uri, "--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1"]
+    with (
+        psycopg.connect(uri, autocommit=True, prepare_threshold=None) as connection,
+        grpc.insecure_channel(f"localhost:{port}") as channel,
+    ):
+        connection.execute("SET TimeZone TO 'UTC'")
+        stub, files = DestinationConnectorStub(channel), BatchFiles(directory)
+        yield Sides(stub, process, uri, command, connection, files, int(port))
+
+
+@contextmanager
+def _ended(process: subprocess.Popen[str]) -> Iterator[None]:
+    try:
+        yield
     finally:
         process.terminate()
         process.wait()
