@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import grpc
 
@@ -29,8 +29,45 @@ from destination.warehouse.stored import TableName
 
 logger = logging.getLogger(__name__)
 
+Request = TypeVar("Request")
 Response = TypeVar("Response")
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A call's transactions in its warehouse."""
+
+    warehouse: Warehouse
+    name: TableName
+    cancellation: Cancellation
+
+    def transact(
+        self, work: Callable[[Session], Result], locking: TableName | None = None
+    ) -> Result:
+        return self.warehouse.transact(str(self.name), work, self.cancellation, locking)
+
+    def read(self, work: Callable[[Session], Result]) -> Result:
+        return self.warehouse.read(str(self.name), work, self.cancellation)
+
+
+def _answered(
+    response: Callable[..., Response],
+) -> Callable[
+    [Callable[[Servicer, Request, _Call], tuple[Response, str]]],
+    Callable[[Servicer, Request, grpc.ServicerContext], Response],
+]:
+    """Makes an RPC of a method that returns the response, and for the log what was done."""
+
+    def decorate(
+        work: Callable[[Servicer, Request, _Call], tuple[Response, str]],
+    ) -> Callable[[Servicer, Request, grpc.ServicerContext], Response]:
+        def answer(servicer: Servicer, request: Request, context: grpc.ServicerContext) -> Response:
+            return servicer.answer(request, context, partial(work, servicer, request), response)
+
+        return answer
+
+    return decorate
 
 
 class Servicer(sdk_grpc.DestinationConnectorServicer):
@@ -81,140 +118,104 @@ class Servicer(sdk_grpc.DestinationConnectorServicer):
                 return test
         raise RequestError(f'there is no test "{name}"')
 
+    @_answered(sdk.DescribeTableResponse)
     def DescribeTable(
-        self, request: sdk.DescribeTableRequest, context: grpc.ServicerContext
-    ) -> sdk.DescribeTableResponse:
-        name = TableName(request.schema_name, request.table_name)
+        self, request: sdk.DescribeTableRequest, call: _Call
+    ) -> tuple[sdk.DescribeTableResponse, str]:
+        table = call.read(lambda session: tables.describe(session, call.name))
+        if table is None:
+            return sdk.DescribeTableResponse(not_found=True), "not found"
+        described = sdk.DescribeTableResponse(table=wire.table_to_wire(table))
+        return described, f"described, {len(table.columns)} columns"
 
-        def describe(call: _Call) -> tuple[sdk.DescribeTableResponse, str]:
-            table = call.read(lambda session: tables.describe(session, name))
-            if table is None:
-                return sdk.DescribeTableResponse(not_found=True), "not found"
-            described = sdk.DescribeTableResponse(table=wire.table_to_wire(table))
-            return described, f"described, {len(table.columns)} columns"
-
-        return self._answer(request, context, name, describe, sdk.DescribeTableResponse)
-
+    @_answered(sdk.CreateTableResponse)
     def CreateTable(
-        self, request: sdk.CreateTableRequest, context: grpc.ServicerContext
-    ) -> sdk.CreateTableResponse:
-        name = TableName(request.schema_name, request.table.name)
+        self, request: sdk.CreateTableRequest, call: _Call
+    ) -> tuple[sdk.CreateTableResponse, str]:
+        table = wire.table_from_wire(request.table)
+        call.transact(lambda session: tables.create(session, call.name, table))
+        return sdk.CreateTableResponse(success=True), f"created, {len(table.columns)} columns"
 
-        def create(call: _Call) -> tuple[sdk.CreateTableResponse, str]:
-            table = wire.table_from_wire(request.table)
-            call.transact(lambda session: tables.create(session, name, table))
-            return sdk.CreateTableResponse(success=True), f"created, {len(table.columns)} columns"
-
-        return self._answer(request, context, name, create, sdk.CreateTableResponse)
-
+    @_answered(sdk.AlterTableResponse)
     def AlterTable(
-        self, request: sdk.AlterTableRequest, context: grpc.ServicerContext
-    ) -> sdk.AlterTableResponse:
-        name = TableName(request.schema_name, request.table.name)
+        self, request: sdk.AlterTableRequest, call: _Call
+    ) -> tuple[sdk.AlterTableResponse, str]:
+        table, drop = wire.table_from_wire(request.table), request.drop_columns
+        alteration = call.transact(
+            lambda session: altering.alter(session, call.name, table, drop_columns=drop)
+        )
+        return sdk.AlterTableResponse(success=True), f"altered: {alteration}"
 
-        def alter(call: _Call) -> tuple[sdk.AlterTableResponse, str]:
-            table = wire.table_from_wire(request.table)
-            alteration = call.transact(
-                lambda session: altering.alter(
-                    session, name, table, drop_columns=request.drop_columns
-                ),
-            )
-            return sdk.AlterTableResponse(success=True), f"altered: {alteration}"
-
-        return self._answer(request, context, name, alter, sdk.AlterTableResponse)
-
+    @_answered(sdk.TruncateResponse)
     def Truncate(
-        self, request: sdk.TruncateRequest, context: grpc.ServicerContext
-    ) -> sdk.TruncateResponse:
-        name = TableName(request.schema_name, request.table_name)
+        self, request: sdk.TruncateRequest, call: _Call
+    ) -> tuple[sdk.TruncateResponse, str]:
         deleted = request.soft.deleted_column if request.HasField("soft") else None
+        before, synced = wire.delete_before_from_wire(request), request.synced_column
+        count = call.transact(
+            lambda session: tables.truncate(session, call.name, synced, before, deleted)
+        )
+        what = "deleted" if deleted is None else "marked as deleted"
+        return sdk.TruncateResponse(success=True), f"truncated, {count} rows {what}"
 
-        def truncate(call: _Call) -> tuple[sdk.TruncateResponse, str]:
-            before = wire.delete_before_from_wire(request)
-            count = call.transact(
-                lambda session: tables.truncate(
-                    session, name, request.synced_column, before, deleted
-                ),
-            )
-            what = "deleted" if deleted is None else "marked as deleted"
-            return sdk.TruncateResponse(success=True), f"truncated, {count} rows {what}"
-
-        return self._answer(request, context, name, truncate, sdk.TruncateResponse)
-
+    @_answered(sdk.WriteBatchResponse)
     def WriteBatch(
-        self, request: sdk.WriteBatchRequest, context: grpc.ServicerContext
-    ) -> sdk.WriteBatchResponse:
-        name = TableName(request.schema_name, request.table.name)
+        self, request: sdk.WriteBatchRequest, call: _Call
+    ) -> tuple[sdk.WriteBatchResponse, str]:
+        table = wire.table_from_wire(request.table).with_implied_key()
+        files = self._files(request, table)
+        batch = loading.Batch(
+            replace=files.whole(request.replace_files),
+            update=files.partial(request.update_files),
+            delete=files.keys(request.delete_files),
+        )
+        loaded = call.transact(
+            lambda session: loading.write_batch(session, call.name, table, batch), call.name
+        )
+        _count(loaded)
+        return sdk.WriteBatchResponse(success=True), f"batch written: {loaded}"
 
-        def write(call: _Call) -> tuple[sdk.WriteBatchResponse, str]:
-            table = wire.table_from_wire(request.table).with_implied_key()
-            files = self._files(request, table)
-            batch = loading.Batch(
-                replace=files.whole(request.replace_files),
-                update=files.partial(request.update_files),
-                delete=files.keys(request.delete_files),
-            )
-            loaded = call.transact(
-                lambda session: loading.write_batch(session, name, table, batch), name
-            )
-            _count(loaded)
-            return sdk.WriteBatchResponse(success=True), f"batch written: {loaded}"
-
-        return self._answer(request, context, name, write, sdk.WriteBatchResponse)
-
+    @_answered(sdk.WriteBatchResponse)
     def WriteHistoryBatch(
-        self, request: sdk.WriteHistoryBatchRequest, context: grpc.ServicerContext
-    ) -> sdk.WriteBatchResponse:
-        name = TableName(request.schema_name, request.table.name)
+        self, request: sdk.WriteHistoryBatchRequest, call: _Call
+    ) -> tuple[sdk.WriteBatchResponse, str]:
+        table = wire.table_from_wire(request.table)
+        files = self._files(request, table)
+        batch = history.HistoryBatch(
+            earliest_start=files.keys(request.earliest_start_files),
+            replace=files.whole(request.replace_files),
+            update=files.partial(request.update_files),
+            delete=files.ends(request.delete_files),
+        )
+        loaded = call.transact(
+            lambda session: history.write_history_batch(session, call.name, table, batch), call.name
+        )
+        _count(loaded)
+        return sdk.WriteBatchResponse(success=True), f"history batch written: {loaded}"
 
-        def write(call: _Call) -> tuple[sdk.WriteBatchResponse, str]:
-            table = wire.table_from_wire(request.table)
-            files = self._files(request, table)
-            batch = history.HistoryBatch(
-                earliest_start=files.keys(request.earliest_start_files),
-                replace=files.whole(request.replace_files),
-                update=files.partial(request.update_files),
-                delete=files.ends(request.delete_files),
-            )
-            loaded = call.transact(
-                lambda session: history.write_history_batch(session, name, table, batch),
-                name,
-            )
-            _count(loaded)
-            return sdk.WriteBatchResponse(success=True), f"history batch written: {loaded}"
-
-        return self._answer(request, context, name, write, sdk.WriteBatchResponse)
-
-    def Migrate(
-        self, request: sdk.MigrateRequest, context: grpc.ServicerContext
-    ) -> sdk.MigrateResponse:
-        name = TableName(request.details.schema, request.details.table)
-
-        def migrate(call: _Call) -> tuple[sdk.MigrateResponse, str]:
-            migration = wire.migration_from_wire(request.details)
-            if migration is None:
-                return sdk.MigrateResponse(unsupported=True), "this migration is not supported"
-            operation, apply = migration
-            call.transact(apply)
-            return sdk.MigrateResponse(success=True), f"migrated by {operation}"
-
-        return self._answer(request, context, name, migrate, sdk.MigrateResponse)
+    @_answered(sdk.MigrateResponse)
+    def Migrate(self, request: sdk.MigrateRequest, call: _Call) -> tuple[sdk.MigrateResponse, str]:
+        migration = wire.migration_from_wire(request.details)
+        if migration is None:
+            return sdk.MigrateResponse(unsupported=True), "this migration is not supported"
+        operation, apply = migration
+        call.transact(apply)
+        return sdk.MigrateResponse(success=True), f"migrated by {operation}"
 
     def _files(self, request: _WriteRequest, table: Table) -> _Files:
         unstorable = self._warehouses.kind.capabilities.unstorable
         return _Files(request, table, self._budget, unstorable)
 
-    def _answer(
+    def answer(
         self,
-        request: _Request,
+        request: Any,
         context: grpc.ServicerContext,
-        name: TableName,
         work: Callable[[_Call], tuple[Response, str]],
         response: Callable[..., Response],
     ) -> Response:
         """Do the work of a request and log its outcome; an error that a customer can mend is a task."""
         begun = time.monotonic()
-        cancellation = Cancellation()
+        name, cancellation = wire.table_of(request), Cancellation()
         context.add_callback(cancellation.cancel)
         try:
             with self._warehouses.use(request.configuration) as warehouse:
@@ -232,30 +233,6 @@ class Servicer(sdk_grpc.DestinationConnectorServicer):
             raise
         logger.info("%s: %s (%.3f s)", name, outcome, time.monotonic() - begun)
         return answer
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """A call's transactions in its warehouse."""
-
-    warehouse: Warehouse
-    name: TableName
-    cancellation: Cancellation
-
-    def transact(
-        self, work: Callable[[Session], Result], locking: TableName | None = None
-    ) -> Result:
-        return self.warehouse.transact(str(self.name), work, self.cancellation, locking)
-
-    def read(self, work: Callable[[Session], Result]) -> Result:
-        return self.warehouse.read(str(self.name), work, self.cancellation)
-
-
-class _Request(Protocol):
-    """What the requests about tables have in common."""
-
-    @property
-    def configuration(self) -> Mapping[str, str]: ...
 
 
 class _WriteRequest(Protocol):

@@ -42,6 +42,14 @@ _TABLES: Remembered[Table] = Remembered(4 << 20, lambda table: 512 * (len(table.
 """The tables of requests, by the bytes in which they came."""
 
 
+def table_of(request: Any) -> TableName:
+    """The table that a request is about; of empty names where it is about none."""
+    if hasattr(request, "details"):
+        return TableName(request.details.schema, request.details.table)
+    name = request.table.name if hasattr(request, "table") else getattr(request, "table_name", "")
+    return TableName(getattr(request, "schema_name", ""), name)
+
+
 def table_from_wire(message: common.Table) -> Table:
     """A table of a request.
 
@@ -128,10 +136,8 @@ def migration_from_wire(details: sdk.MigrationDetails) -> tuple[str, Migration] 
     """The operation that a migration asks for.
 
     Returns:
-        Its name and the function to call in a transaction; None if it is not supported.
-
-    Raises:
-        RequestError: if a column's type is unknown.
+        Its name and the function to call in a transaction, which raises a RequestError where a
+        column's type is unknown; None if it is not supported.
     """
     operation = details.WhichOneof("operation")
     if operation is None:
@@ -144,72 +150,70 @@ def migration_from_wire(details: sdk.MigrationDetails) -> tuple[str, Migration] 
         operation = SYNC_MODES.get(message.type)
     if operation not in MIGRATIONS:
         return None
-    return operation, MIGRATIONS[operation](TableName(details.schema, details.table), message)
+    name, apply = TableName(details.schema, details.table), MIGRATIONS[operation]
+    return operation, lambda session: apply(session, name, message)
 
 
 def _new_column(message: Any) -> Column:
     return Column(message.column, data_type_from_wire(message.column_type, message.column))
 
 
-def _other(name: TableName, other: str) -> TableName:
-    """Another table in the same schema; the same one where the message leaves it out."""
-    return TableName(name.schema, other or name.table)
+def _tables(name: TableName, message: Any) -> tuple[TableName, TableName]:
+    """Two tables of a schema; the one that a message leaves out is the one that the request names."""
+    source, target = (each or name.table for each in (message.from_table, message.to_table))
+    return TableName(name.schema, source), TableName(name.schema, target)
 
 
-MIGRATIONS: dict[str, Callable[[TableName, Any], Migration]] = {
-    "drop_table": lambda name, wanted: partial(migration.drop_table, name=name, wanted=wanted),
-    "rename_table": lambda name, message: partial(
-        migration.rename_table,
-        source=_other(name, message.from_table),
-        target=_other(name, message.to_table),
+def _deleted(message: Any) -> str | None:
+    return message.soft_deleted_column or None
+
+
+def _default(message: Any) -> migration.Constant:
+    return partial(Constant.default, text=message.default_value)
+
+
+def _time(message: Any) -> migration.Constant:
+    return partial(Constant.instant, text=message.operation_timestamp)
+
+
+MIGRATIONS: dict[str, Callable[[Session, TableName, Any], None]] = {
+    "drop_table": lambda session, name, wanted: migration.drop_table(session, name, wanted=wanted),
+    "rename_table": lambda session, name, message: migration.rename_table(
+        session, *_tables(name, message)
     ),
-    "copy_table": lambda name, message: partial(
-        migration.copy_table,
-        source=_other(name, message.from_table),
-        target=_other(name, message.to_table),
+    "copy_table": lambda session, name, message: migration.copy_table(
+        session, *_tables(name, message)
     ),
-    "copy_table_to_history_mode": lambda name, message: partial(
-        migration.copy_table_to_history_mode,
-        source=_other(name, message.from_table),
-        target=_other(name, message.to_table),
-        deleted=message.soft_deleted_column or None,
+    "copy_table_to_history_mode": lambda session, name, message: (
+        migration.copy_table_to_history_mode(session, *_tables(name, message), _deleted(message))
     ),
-    "rename_column": lambda name, message: partial(
-        migration.rename_column, name=name, source=message.from_column, target=message.to_column
+    "rename_column": lambda session, name, message: migration.rename_column(
+        session, name, message.from_column, message.to_column
     ),
-    "copy_column": lambda name, message: partial(
-        migration.copy_column, name=name, source=message.from_column, target=message.to_column
+    "copy_column": lambda session, name, message: migration.copy_column(
+        session, name, message.from_column, message.to_column
     ),
-    "add_column_with_default_value": lambda name, message: partial(
-        migration.add_column_with_default_value,
-        name=name,
-        column=_new_column(message),
-        default=partial(Constant.default, text=message.default_value),
+    "add_column_with_default_value": lambda session, name, message: (
+        migration.add_column_with_default_value(
+            session, name, _new_column(message), _default(message)
+        )
     ),
-    "update_column_value": lambda name, message: partial(
-        migration.update_column_value,
-        name=name,
-        column=message.column,
-        value=partial(Constant.value, text=message.value),
+    "update_column_value": lambda session, name, message: migration.update_column_value(
+        session, name, message.column, partial(Constant.value, text=message.value)
     ),
-    "add_column_in_history_mode": lambda name, message: partial(
-        migration.add_column_in_history_mode,
-        name=name,
-        column=_new_column(message),
-        default=partial(Constant.default, text=message.default_value),
-        time=partial(Constant.instant, text=message.operation_timestamp),
+    "add_column_in_history_mode": lambda session, name, message: (
+        migration.add_column_in_history_mode(
+            session, name, _new_column(message), _default(message), _time(message)
+        )
     ),
-    "drop_column_in_history_mode": lambda name, message: partial(
-        migration.drop_column_in_history_mode,
-        name=name,
-        column=message.column,
-        time=partial(Constant.instant, text=message.operation_timestamp),
+    "drop_column_in_history_mode": lambda session, name, message: (
+        migration.drop_column_in_history_mode(session, name, message.column, _time(message))
     ),
-    "soft_delete_to_history": lambda name, message: partial(
-        migration.soft_delete_to_history, name=name, deleted=message.soft_deleted_column or None
+    "soft_delete_to_history": lambda session, name, message: migration.soft_delete_to_history(
+        session, name, _deleted(message)
     ),
-    "history_to_soft_delete": lambda name, message: partial(
-        migration.history_to_soft_delete, name=name, deleted=message.soft_deleted_column or None
+    "history_to_soft_delete": lambda session, name, message: migration.history_to_soft_delete(
+        session, name, _deleted(message)
     ),
 }
 """The operations that are supported, by their names on the wire."""

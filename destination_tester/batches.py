@@ -17,7 +17,9 @@ from destination.sdk import destination_sdk_pb2 as sdk
 from destination_tester.documents import InputError
 from destination_tester.files import BatchFiles, Row
 from destination_tester.inputs import INSTANT, OPERATION_TIME, Change, Texts
-from destination_tester.model import (
+from destination_tester.model import TableModel
+from destination_tester.notation import UNMODIFIED, Cell, NotationError, from_text, to_text
+from destination_tester.stored import (
     ACTIVE,
     DELETED,
     END,
@@ -25,10 +27,9 @@ from destination_tester.model import (
     START,
     SYNCED,
     RefusedError,
-    TableModel,
+    end_before,
+    moment,
 )
-from destination_tester.notation import UNMODIFIED, Cell, NotationError, from_text, to_text
-from destination_tester.stored import end_before, moment
 
 KINDS = ("earliest", "upsert", "update", "delete")
 DELETES = ("delete", "soft_delete")

@@ -166,7 +166,7 @@ def _native_type(column: common.Column) -> pa.DataType | None:
     params = column.params.decimal
     if column.type == common.DECIMAL and _is_native(params):
         return pa.decimal128(params.precision, params.scale)
-    return PARQUET_TYPES.get(column.type)
+    return None if column.type in AS_TEXT else PARQUET_TYPES[column.type]
 
 
 def _is_native(params: common.DecimalParams) -> bool:

@@ -10,9 +10,9 @@ from functools import partial
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
 from destination_tester.inputs import INSTANT, Migrate
-from destination_tester.model import DELETED, RefusedError, TableModel
+from destination_tester.model import TableModel
 from destination_tester.notation import Cell, NotationError, from_text
-from destination_tester.stored import moment
+from destination_tester.stored import DELETED, RefusedError, moment
 
 NULL_TEXTS = ("NULL", "")
 TEXT_TYPES = (common.STRING, common.XML)
@@ -181,26 +181,16 @@ def rename_column(step: Migrate, find: Find) -> Plan:
     """Give a column another name."""
     source, target = step.arguments["from_column"], step.arguments["to_column"]
     column = sdk.RenameColumn(from_column=source, to_column=target)
-    operation = sdk.RenameOperation(rename_column=column)
-    return _changing(
-        step,
-        find,
-        lambda model: model.rename_column(source, target),
-        sdk.MigrationDetails(rename=operation),
-    )
+    details = sdk.MigrationDetails(rename=sdk.RenameOperation(rename_column=column))
+    return _changing(step, find, lambda model: model.rename_column(source, target), details)
 
 
 def copy_column(step: Migrate, find: Find) -> Plan:
     """Copy a column."""
     source, target = step.arguments["from_column"], step.arguments["to_column"]
     column = sdk.CopyColumn(from_column=source, to_column=target)
-    operation = sdk.CopyOperation(copy_column=column)
-    return _changing(
-        step,
-        find,
-        lambda model: model.copy_column(source, target),
-        sdk.MigrationDetails(copy=operation),
-    )
+    details = sdk.MigrationDetails(copy=sdk.CopyOperation(copy_column=column))
+    return _changing(step, find, lambda model: model.copy_column(source, target), details)
 
 
 def update_column_value(step: Migrate, find: Find) -> Plan:
@@ -262,13 +252,12 @@ def drop_column_in_history_mode(step: Migrate, find: Find) -> Plan:
     """Set a column to NULL in new versions."""
     column, timestamp = step.arguments["column"], step.arguments["operation_timestamp"]
     dropped = sdk.DropColumnInHistoryMode(column=column, operation_timestamp=timestamp)
-    operation = sdk.DropOperation(drop_column_in_history_mode=dropped)
-    return _changing(
-        step,
-        find,
-        lambda model: model.change_from(column, None, _instant(timestamp), only_set=True),
-        sdk.MigrationDetails(drop=operation),
-    )
+    details = sdk.MigrationDetails(drop=sdk.DropOperation(drop_column_in_history_mode=dropped))
+
+    def change(model: TableModel) -> None:
+        model.change_from(column, None, _instant(timestamp), only_set=True)
+
+    return _changing(step, find, change, details)
 
 
 def change_sync_mode(kind: sdk.TableSyncModeMigrationType, step: Migrate, find: Find) -> Plan:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from itertools import pairwise
 from typing import Any
 
 from destination.sdk import common_pb2 as common
@@ -20,8 +19,6 @@ from destination_tester.stored import (
     DELETED,
     END,
     HISTORY_COLUMNS,
-    ID,
-    MILLISECOND,
     MINIMUM,
     OPEN_END,
     START,
@@ -36,23 +33,6 @@ from destination_tester.stored import (
     stored,
 )
 from destination_tester.table import Table
-
-__all__ = [
-    "ACTIVE",
-    "DELETED",
-    "END",
-    "HISTORY_COLUMNS",
-    "ID",
-    "MILLISECOND",
-    "MINIMUM",
-    "OPEN_END",
-    "START",
-    "SYNCED",
-    "RefusedError",
-    "Stored",
-    "TableModel",
-    "comparable",
-]
 
 
 class TableModel(Table):
@@ -137,17 +117,6 @@ class TableModel(Table):
                 continue
             self.rows.append(version)
             versions.append(version)
-
-    def close_predecessors(self, rows: Iterable[Row]) -> None:
-        """Close the versions before the latest of each record of which there are rows.
-
-        Done where a request says nothing of the earliest starts, so that one at most is active.
-        """
-        records = self._by_record()
-        for key in {self._key(self.record, stored(row)) for row in rows}:
-            for version, following in pairwise(sorted(records[key], key=start_of)):
-                if version.get(ACTIVE):
-                    version.update(_closed(start_of(following)))
 
     def end_records(self, rows: Iterable[Row]) -> None:
         """Close the active versions of records."""

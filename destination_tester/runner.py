@@ -14,7 +14,8 @@ from destination_tester.client import Answer, Client
 from destination_tester.console import Difference, Output
 from destination_tester.inputs import Change, Define, Input, Migrate, Truncate
 from destination_tester.migrations import Alter, Models, plan
-from destination_tester.model import DELETED, START, SYNCED, RefusedError, Stored, TableModel
+from destination_tester.model import TableModel
+from destination_tester.stored import DELETED, START, SYNCED, RefusedError, Stored
 from destination_tester.verify import Verifier
 
 TICK = timedelta(milliseconds=1)

@@ -16,7 +16,8 @@ from destination.sdk import common_pb2 as common
 from destination_tester import temporal
 from destination_tester.console import Difference, Output, type_name
 from destination_tester.documents import InputError
-from destination_tester.model import Stored, TableModel, comparable
+from destination_tester.model import TableModel
+from destination_tester.stored import Stored, comparable
 
 MISSING = "(missing)"
 TEMPORALS = (common.NAIVE_DATE, common.NAIVE_DATETIME, common.UTC_DATETIME)

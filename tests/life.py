@@ -22,7 +22,9 @@ from destination.sdk import destination_sdk_pb2 as sdk
 from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
 from destination.warehouse.postgres.session import CAPABILITIES
 from destination_tester.files import BatchFiles, Row
-from destination_tester.model import (
+from destination_tester.model import TableModel
+from destination_tester.notation import UNMODIFIED, Cell
+from destination_tester.stored import (
     ACTIVE,
     DELETED,
     END,
@@ -30,10 +32,8 @@ from destination_tester.model import (
     OPEN_END,
     START,
     SYNCED,
-    TableModel,
     comparable,
 )
-from destination_tester.notation import UNMODIFIED, Cell
 from tests.fix_connector import Client, column
 from tests.strategies import texts
 

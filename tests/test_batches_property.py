@@ -17,7 +17,8 @@ from destination.sdk import destination_sdk_pb2 as sdk
 from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
 from destination.warehouse.postgres.session import CAPABILITIES
 from destination_tester.files import BatchFiles
-from destination_tester.model import TableModel, comparable
+from destination_tester.model import TableModel
+from destination_tester.stored import comparable
 from tests.examples import examples
 from tests.fix_connector import Client
 from tests.strategies import Batch, batches, tables

@@ -10,8 +10,8 @@ import pytest
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
 from destination_tester.files import Row
-from destination_tester.model import ACTIVE, END, OPEN_END, START
 from destination_tester.notation import UNMODIFIED, Cell
+from destination_tester.stored import ACTIVE, END, OPEN_END, START
 from tests.fix_connector import Client, column
 from tests.fix_postgres import Database
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from destination_tester.files import Row
-from destination_tester.model import ACTIVE, END
 from destination_tester.notation import UNMODIFIED
+from destination_tester.stored import ACTIVE, END
 from tests.examples import examples
 from tests.fix_connector import Client
 from tests.fix_postgres import Database

@@ -11,8 +11,8 @@ from destination.sdk import common_pb2 as common
 from destination.warehouse import merging
 from destination.warehouse.postgres.kind import connector
 from destination_tester.files import Row
-from destination_tester.model import ACTIVE, END, OPEN_END, START
 from destination_tester.notation import UNMODIFIED, Cell
+from destination_tester.stored import ACTIVE, END, OPEN_END, START
 from tests.fix_connector import Client, calling, column
 from tests.fix_postgres import Database
 from tests.fix_server import PASSWORD, SYSTEM_BINARIES, own_server

@@ -16,16 +16,9 @@ from hypothesis.stateful import (
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
 from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
-from destination_tester.model import (
-    ACTIVE,
-    DELETED,
-    END,
-    OPEN_END,
-    START,
-    SYNCED,
-    TableModel,
-)
+from destination_tester.model import TableModel
 from destination_tester.notation import UNMODIFIED
+from destination_tester.stored import ACTIVE, DELETED, END, OPEN_END, START, SYNCED
 from tests.examples import examples
 from tests.fix_connector import column
 from tests.life import BASE, COLUMNS, CONSTANTS, DEFAULTS, NULLABLE, VALUES, Lifetime, by_repr

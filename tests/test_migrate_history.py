@@ -5,7 +5,7 @@ import pytest
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
 from destination_tester.files import Row
-from destination_tester.model import ACTIVE, DELETED, END, START, SYNCED
+from destination_tester.stored import ACTIVE, DELETED, END, START, SYNCED
 from tests.fix_connector import Client, column
 from tests.fix_postgres import Database
 from tests.migrations import (

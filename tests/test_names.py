@@ -14,8 +14,8 @@ from destination.sdk import destination_sdk_pb2 as sdk
 from destination.warehouse.naming import Alias
 from destination.warehouse.postgres.session import CAPABILITIES
 from destination_tester.files import Row
-from destination_tester.model import ACTIVE, DELETED, END, OPEN_END, START, SYNCED
 from destination_tester.notation import UNMODIFIED
+from destination_tester.stored import ACTIVE, DELETED, END, OPEN_END, START, SYNCED
 from tests.fix_connector import Client, column
 from tests.fix_postgres import Database, lose_comments
 from tests.strategies import NASTY_NAMES

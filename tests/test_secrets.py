@@ -20,8 +20,8 @@ from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
 from destination.warehouse.postgres.database import PostgresWarehouse, RetryPolicy
 from destination_tester.files import BatchFiles, Row
-from destination_tester.model import ACTIVE, END, OPEN_END, START
 from destination_tester.notation import Cell
+from destination_tester.stored import ACTIVE, END, OPEN_END, START
 from tests.fix_connector import Client, calling, column, reaching
 from tests.fix_postgres import Database
 from tests.fix_secrets import MARK, WATCH, Watch, forms

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from destination.sdk import common_pb2 as common
-from destination_tester.model import ACTIVE, END, OPEN_END, START
 from destination_tester.notation import UNMODIFIED, Cell
+from destination_tester.stored import ACTIVE, END, OPEN_END, START
 from tests.fix_connector import Client, column
 from tests.fix_postgres import Database
 

@@ -14,6 +14,7 @@ import grpc
 from destination import telemetry
 from destination.telemetry import Attributes
 from destination.telemetry.metrics import Metric
+from destination.wire import table_of
 
 FILES = ("earliest_start_files", "replace_files", "update_files", "delete_files")
 INTERNAL = grpc.StatusCode.INTERNAL
@@ -43,7 +44,8 @@ class CallInterceptor(grpc.ServerInterceptor):
         answer = handler.unary_unary
 
         def told(request: Any, context: grpc.ServicerContext) -> Any:
-            table, begun = _table(request), time.monotonic()
+            name, begun = table_of(request), time.monotonic()
+            table = (name.schema, name.table)
             outcome = INTERNAL.name
             attributes: Attributes = {**_names(table), **_files(request)}
             with telemetry.call(service, method, attributes) as result, self._alive(table):
@@ -84,14 +86,6 @@ class CallInterceptor(grpc.ServerInterceptor):
             if not self._live[table]:
                 del self._live[table]
             telemetry.add(Metric.LIVE_TABLES, len(self._live) - before)
-
-
-def _table(request: Any) -> tuple[str, str]:
-    """The schema and table that a request is about; empty where it is about none."""
-    if hasattr(request, "details"):
-        return request.details.schema, request.details.table
-    name = request.table.name if hasattr(request, "table") else getattr(request, "table_name", "")
-    return getattr(request, "schema_name", ""), name
 
 
 def _names(table: tuple[str, str]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -47,26 +48,103 @@ class NamedType(sa.types.UserDefinedType[Any]):
     comparator_factory = Comparator
 
 
-class AlterTable(ExecutableDDLElement):
-    """ALTER TABLE …"""
+class AlterTable(ExecutableDDLElement, ABC):
+    """ALTER TABLE …
+
+    Names are always quoted: SQLAlchemy does not know those that a newer version reserves.
+    """
 
     table: sa.Table
+
+    @abstractmethod
+    def action(self, compiler: DDLCompiler, quote: Callable[[str], str]) -> str:
+        """What follows the table's name."""
+
+
+@compiles(AlterTable)
+def _alter_table(element: AlterTable, compiler: DDLCompiler, **_: Any) -> str:
+    action = element.action(compiler, compiler.preparer.quote_identifier)
+    return f"ALTER TABLE {compiler.preparer.format_table(element.table)} {action}"
 
 
 @dataclass(eq=False)
 class AddColumn(AlterTable):
-    """ALTER TABLE … ADD COLUMN …"""
+    """… ADD COLUMN …"""
 
     table: sa.Table
     column: sa.Column[Any]
 
+    def action(self, compiler: DDLCompiler, _: Callable[[str], str]) -> str:
+        return f"ADD COLUMN {compiler.get_column_specification(self.column)}"
+
 
 @dataclass(eq=False)
 class DropColumn(AlterTable):
-    """ALTER TABLE … DROP COLUMN …"""
+    """… DROP COLUMN …"""
 
     table: sa.Table
     column: str
+
+    def action(self, _: DDLCompiler, quote: Callable[[str], str]) -> str:
+        return f"DROP COLUMN {quote(self.column)}"
+
+
+@dataclass(eq=False)
+class DropNotNull(AlterTable):
+    """… ALTER COLUMN … DROP NOT NULL"""
+
+    table: sa.Table
+    column: str
+
+    def action(self, _: DDLCompiler, quote: Callable[[str], str]) -> str:
+        return f"ALTER COLUMN {quote(self.column)} DROP NOT NULL"
+
+
+@dataclass(eq=False)
+class AddPrimaryKey(AlterTable):
+    """… ADD CONSTRAINT … PRIMARY KEY (…)"""
+
+    table: sa.Table
+    name: str
+    columns: tuple[str, ...]
+
+    def action(self, _: DDLCompiler, quote: Callable[[str], str]) -> str:
+        columns = ", ".join(map(quote, self.columns))
+        return f"ADD CONSTRAINT {quote(self.name)} PRIMARY KEY ({columns})"
+
+
+@dataclass(eq=False)
+class DropConstraint(AlterTable):
+    """… DROP CONSTRAINT …"""
+
+    table: sa.Table
+    name: str
+
+    def action(self, _: DDLCompiler, quote: Callable[[str], str]) -> str:
+        return f"DROP CONSTRAINT {quote(self.name)}"
+
+
+@dataclass(eq=False)
+class RenameTable(AlterTable):
+    """… RENAME TO …"""
+
+    table: sa.Table
+    name: str
+
+    def action(self, _: DDLCompiler, quote: Callable[[str], str]) -> str:
+        return f"RENAME TO {quote(self.name)}"
+
+
+@dataclass(eq=False)
+class RenameColumn(AlterTable):
+    """… RENAME COLUMN … TO …"""
+
+    table: sa.Table
+    column: str
+    name: str
+
+    def action(self, _: DDLCompiler, quote: Callable[[str], str]) -> str:
+        return f"RENAME COLUMN {quote(self.column)} TO {quote(self.name)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,97 +158,3 @@ class Conversion:
 
     value: sa.ColumnElement[Any]
     total: bool
-
-
-@dataclass(eq=False)
-class DropNotNull(AlterTable):
-    """ALTER TABLE … ALTER COLUMN … DROP NOT NULL"""
-
-    table: sa.Table
-    column: str
-
-
-@dataclass(eq=False)
-class AddPrimaryKey(AlterTable):
-    """ALTER TABLE … ADD CONSTRAINT … PRIMARY KEY (…)"""
-
-    table: sa.Table
-    name: str
-    columns: tuple[str, ...]
-
-
-@dataclass(eq=False)
-class DropConstraint(AlterTable):
-    """ALTER TABLE … DROP CONSTRAINT …"""
-
-    table: sa.Table
-    name: str
-
-
-@dataclass(eq=False)
-class RenameTable(AlterTable):
-    """ALTER TABLE … RENAME TO …"""
-
-    table: sa.Table
-    name: str
-
-
-@dataclass(eq=False)
-class RenameColumn(AlterTable):
-    """ALTER TABLE … RENAME COLUMN … TO …"""
-
-    table: sa.Table
-    column: str
-    name: str
-
-
-def _quote(compiler: DDLCompiler) -> Callable[[str], str]:
-    """Quotes names, also those that SQLAlchemy does not know to be reserved in a newer version."""
-    return compiler.preparer.quote_identifier
-
-
-def _alter(table: sa.Table, compiler: DDLCompiler) -> str:
-    return f"ALTER TABLE {compiler.preparer.format_table(table)}"
-
-
-@compiles(AddColumn)
-def _add_column(element: AddColumn, compiler: DDLCompiler, **_: Any) -> str:
-    specification = compiler.get_column_specification(element.column)
-    return f"{_alter(element.table, compiler)} ADD COLUMN {specification}"
-
-
-@compiles(DropColumn)
-def _drop_column(element: DropColumn, compiler: DDLCompiler, **_: Any) -> str:
-    column = _quote(compiler)(element.column)
-    return f"{_alter(element.table, compiler)} DROP COLUMN {column}"
-
-
-@compiles(DropNotNull)
-def _drop_not_null(element: DropNotNull, compiler: DDLCompiler, **_: Any) -> str:
-    column = _quote(compiler)(element.column)
-    return f"{_alter(element.table, compiler)} ALTER COLUMN {column} DROP NOT NULL"
-
-
-@compiles(AddPrimaryKey)
-def _add_primary_key(element: AddPrimaryKey, compiler: DDLCompiler, **_: Any) -> str:
-    columns = ", ".join(map(_quote(compiler), element.columns))
-    add = f"{_alter(element.table, compiler)} ADD CONSTRAINT {_quote(compiler)(element.name)}"
-    return f"{add} PRIMARY KEY ({columns})"
-
-
-@compiles(DropConstraint)
-def _drop_constraint(element: DropConstraint, compiler: DDLCompiler, **_: Any) -> str:
-    name = _quote(compiler)(element.name)
-    return f"{_alter(element.table, compiler)} DROP CONSTRAINT {name}"
-
-
-@compiles(RenameTable)
-def _rename_table(element: RenameTable, compiler: DDLCompiler, **_: Any) -> str:
-    return f"{_alter(element.table, compiler)} RENAME TO {_quote(compiler)(element.name)}"
-
-
-@compiles(RenameColumn)
-def _rename_column(element: RenameColumn, compiler: DDLCompiler, **_: Any) -> str:
-    quote = _quote(compiler)
-    names = f"{quote(element.column)} TO {quote(element.name)}"
-    return f"{_alter(element.table, compiler)} RENAME COLUMN {names}"

@@ -46,7 +46,6 @@ class Alias(StrEnum):
     FOLLOWED = "fivetran_alias_followed"
     INCOMING = "fivetran_alias_incoming"
     LATER = "fivetran_alias_later"
-    LINKS = "fivetran_alias_links"
     OWN = "fivetran_alias_own"
     OVERTAKEN = "fivetran_alias_overtaken"
     PRECEDING = "fivetran_alias_preceding"

@@ -13,7 +13,7 @@ import grpc
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
 from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
-from destination_tester.model import DELETED, SYNCED
+from destination_tester.stored import DELETED, SYNCED
 from local_platform.sync.errors import DestinationError
 
 RETRY_SECONDS = (1, 2, 4)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from destination_tester.model import ACTIVE, END, OPEN_END, START
+from destination_tester.stored import ACTIVE, END, OPEN_END, START
 from local_platform.sync.records import Mask, Positions
 from local_platform.sync.types import Type
 from local_platform.sync.window import DELETE, NOWHERE, UPDATE, UPSERT, Rows, Window, key_codes

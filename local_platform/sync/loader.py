@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
-from destination_tester.model import DELETED, HISTORY_COLUMNS, START, SYNCED
+from destination_tester.stored import DELETED, HISTORY_COLUMNS, START, SYNCED
 from local_platform.sync.catalog import Table, changed_key
 from local_platform.sync.destination import Destination
 from local_platform.sync.errors import DestinationError, InputError
@@ -73,8 +73,9 @@ class Loader:
         types = self.prepare(table, window.types())
         files = BatchFiles(self.files, self.format)
         try:
-            write = self._write_history if table.history else self._write
-            counts = write(table, window, types, files, instant(synced))
+            call, kinds, clock = self._rows(table, window, types)
+            counts = self._request(call, table, types, kinds, files, instant(synced))
+            self.state.clock = clock
         finally:
             files.delete()
             pa.default_memory_pool().release_unused()
@@ -237,40 +238,19 @@ class Loader:
 
     # Rows
 
-    def _write(
-        self,
-        table: Table,
-        window: Window,
-        types: Mapping[str, Type],
-        files: BatchFiles,
-        synced: str,
-    ) -> dict[str, int]:
-        collapsed = collapse(
-            window, table.full_name, types, table.key, deleted=DELETED, hard=self.hard
-        )
-        kinds = {
-            "replace": collapsed.replace, "update": collapsed.update, "delete": collapsed.delete
-        }  # fmt: skip
-        return self._request(self.destination.write, table, types, kinds, files, synced)
-
-    def _write_history(
-        self,
-        table: Table,
-        window: Window,
-        types: Mapping[str, Type],
-        files: BatchFiles,
-        synced: str,
-    ) -> dict[str, int]:
-        made = versions(window, table.full_name, types, table.key, self.state.clock)
-        kinds = {
-            "earliest_start": made.earliest,
-            "replace": made.replace,
-            "update": made.update,
-            "delete": made.delete,
-        }
-        counts = self._request(self.destination.write_history, table, types, kinds, files, synced)
-        self.state.clock = max(self.state.clock, made.latest)
-        return counts
+    def _rows(
+        self, table: Table, window: Window, types: Mapping[str, Type]
+    ) -> tuple[Callable[..., None], dict[str, Rows], int]:
+        """The call that loads a window's rows, the rows by the kind of file, the clock after it."""
+        name, key = table.full_name, table.key
+        if not table.history:
+            live = collapse(window, name, types, key, deleted=DELETED, hard=self.hard)
+            kinds = {"replace": live.replace, "update": live.update, "delete": live.delete}
+            return self.destination.write, kinds, self.state.clock
+        made = versions(window, name, types, key, self.state.clock)
+        kinds = {"replace": made.replace, "update": made.update, "delete": made.delete}
+        kinds = {"earliest_start": made.earliest, **kinds}
+        return self.destination.write_history, kinds, max(self.state.clock, made.latest)
 
     def _request(
         self,

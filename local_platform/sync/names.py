@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from anyascii import anyascii
 
-from destination_tester.model import DELETED, HISTORY_COLUMNS, SYNCED
+from destination_tester.stored import DELETED, HISTORY_COLUMNS, SYNCED
 from local_platform.sync.errors import InputError
 
 ID = "_fivetran_id"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from fastapi.templating import Jinja2Templates
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import Response
 
+from local_platform.api.sources import ADDRESS
 from local_platform.api.store import now
 from local_platform.web import charts
 from local_platform.web.security import POLICY, SIGNED_IN, token
@@ -78,3 +80,20 @@ def page(request: Request, template: str, status: int = 200, /, **context: Any) 
 def part(template: str, /, **context: Any) -> str:
     """A part of a page."""
     return TEMPLATES.get_template(template).render(**context)
+
+
+def kinds(request: Request, path: str, title: str, lead: str, listed: Iterable[Any]) -> Response:
+    """The page that chooses a kind of source or destination.
+
+    Args:
+        request: that it answers.
+        path: the page's; what follows it is the kind.
+        title: the page's.
+        lead: the question that it asks.
+        listed: of each kind its name in the API, its name, its description.
+    """
+    cards = [
+        {"id": each, "name": name, "description": said, "asks_address": each == ADDRESS}
+        for each, name, said in listed
+    ]
+    return page(request, "choose_kind.html", title=title, kinds=cards, path=path, lead=lead)

@@ -20,7 +20,7 @@ from psycopg import sql
 from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
 from destination.warehouse.postgres.database import APPLICATION_NAME
 from destination.warehouse.postgres.embedded import embedded_postgres, psql_path
-from destination_tester.model import comparable
+from destination_tester.stored import comparable
 from tests import soak as package
 from tests.fix_proxy import Proxy
 from tests.fix_server import OwnServer, own_server

@@ -17,8 +17,9 @@ from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
 from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
 from destination_tester.files import BatchFiles, Row
-from destination_tester.model import ACTIVE, END, MILLISECOND, OPEN_END, START, TableModel
+from destination_tester.model import TableModel
 from destination_tester.notation import UNMODIFIED, Cell
+from destination_tester.stored import ACTIVE, END, MILLISECOND, OPEN_END, START
 from tests.fix_connector import column
 from tests.soak.tally import SCHEMA, SEED, Tally
 

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from destination.sdk import common_pb2 as common
-from destination_tester.model import (
+from destination_tester.model import TableModel
+from destination_tester.notation import UNMODIFIED, Cell, from_text
+from destination_tester.stored import (
     ACTIVE,
     DELETED,
     END,
@@ -18,9 +20,7 @@ from destination_tester.model import (
     MILLISECOND,
     OPEN_END,
     START,
-    TableModel,
 )
-from destination_tester.notation import UNMODIFIED, Cell, from_text
 from local_platform.sync.errors import SourceError
 from local_platform.sync.history import versions
 from local_platform.sync.names import Names, same_name

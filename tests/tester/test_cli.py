@@ -14,7 +14,8 @@ from destination.sdk import destination_sdk_pb2 as sdk
 from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
 from destination_tester import configure, demo
 from destination_tester.__main__ import CALL_FAILED, DIFFERENT, main
-from destination_tester.model import RefusedError, TableModel
+from destination_tester.model import TableModel
+from destination_tester.stored import RefusedError
 from tests.fix_files import SHARED
 from tests.fix_postgres import Database
 

@@ -8,7 +8,9 @@ import pytest
 from destination.sdk import common_pb2 as common
 from destination_tester.inputs import Migrate
 from destination_tester.migrations import plan
-from destination_tester.model import (
+from destination_tester.model import TableModel
+from destination_tester.notation import UNMODIFIED, Cell
+from destination_tester.stored import (
     ACTIVE,
     DELETED,
     END,
@@ -18,9 +20,7 @@ from destination_tester.model import (
     START,
     SYNCED,
     RefusedError,
-    TableModel,
 )
-from destination_tester.notation import UNMODIFIED, Cell
 from tests.fix_connector import column
 
 T1, T2, T3 = (datetime(2024, 1, day, tzinfo=UTC) for day in (1, 2, 3))
@@ -81,16 +81,6 @@ def test_update_that_says_no_end_is_active(left_out: dict[str, Cell]) -> None:
     table = history(version(T1) | {END: T2 - MILLISECOND, ACTIVE: False})
     table.update_history([{"id": 1, START: T2, "v": "y", **left_out}])
     assert (table.rows[1][END], table.rows[1][ACTIVE], table.rows[1]["v"]) == (OPEN_END, True, "y")
-
-
-def test_one_version_is_active_where_no_earliest_start_is_said() -> None:
-    table = history(version(T1))
-    new = [version(T2), version(T3)]
-    table.replace(new)
-    table.close_predecessors(new)
-    assert [(row[ACTIVE], row[END]) for row in table.rows] == [
-        (False, T2 - MILLISECOND), (False, T3 - MILLISECOND), (True, OPEN_END),
-    ]  # fmt: skip
 
 
 def test_history_keyed_by_its_start_alone_is_refused() -> None:

@@ -26,7 +26,7 @@ from destination.warehouse.stored import TableName
 from destination.warehouse.tables import add_column
 from destination.wire import file_params_from_wire, table_from_wire
 from destination_tester.files import Row
-from destination_tester.model import DELETED, SYNCED
+from destination_tester.stored import DELETED, SYNCED
 from tests import migrations
 from tests.fix_connector import Client, column
 from tests.fix_postgres import Database

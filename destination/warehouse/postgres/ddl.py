@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import DDLCompiler
 
 from destination.warehouse.ddl import AlterTable
@@ -14,17 +14,14 @@ from destination.warehouse.ddl import AlterTable
 
 @dataclass(eq=False)
 class AlterColumnType(AlterTable):
-    """ALTER TABLE … ALTER COLUMN … TYPE … USING …"""
+    """… ALTER COLUMN … TYPE … USING …"""
 
     table: sa.Table
     column: str
     type_name: str
     using: sa.ColumnElement[Any]
 
-
-@compiles(AlterColumnType)
-def _alter_column_type(element: AlterColumnType, compiler: DDLCompiler, **_: Any) -> str:
-    table = compiler.preparer.format_table(element.table)
-    column = compiler.preparer.quote_identifier(element.column)
-    using = compiler.sql_compiler.process(element.using, include_table=False, literal_binds=True)
-    return f"ALTER TABLE {table} ALTER COLUMN {column} TYPE {element.type_name} USING {using}"
+    def action(self, compiler: DDLCompiler, quote: Callable[[str], str]) -> str:
+        sql = compiler.sql_compiler
+        using = sql.process(self.using, include_table=False, literal_binds=True)
+        return f"ALTER COLUMN {quote(self.column)} TYPE {self.type_name} USING {using}"

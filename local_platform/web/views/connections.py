@@ -22,17 +22,9 @@ router = APIRouter()
 @router.get("/connections/new")
 def choose(request: Request, here: Here) -> Response:
     """The kinds of sources."""
-    kinds = [
-        {
-            "id": kind.id, "name": kind.name, "description": kind.description,
-            "asks_address": kind.id == ADDRESS,
-        }
-        for kind in here.sources.kinds()
-    ]  # fmt: skip
-    return render.page(
-        request, "choose_kind.html", title="Add a source", kinds=kinds, path="/connections/new",
-        lead="Where do the rows come from?",
-    )  # fmt: skip
+    kinds = ((kind.id, kind.name, kind.description) for kind in here.sources.kinds())
+    lead = "Where do the rows come from?"
+    return render.kinds(request, "/connections/new", "Add a source", lead, kinds)
 
 
 @router.get("/connections/new/{service}")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
-from local_platform.api.destinations import ADDRESS, SERVICES, Wanted
+from local_platform.api.destinations import SERVICES, Wanted
 from local_platform.api.errors import ApiError, InvalidInputError
 from local_platform.api.platform import Platform
 from local_platform.api.routes.common import Here
@@ -21,19 +22,9 @@ router = APIRouter()
 @router.get("/destinations/new")
 def choose(request: Request) -> Response:
     """The kinds of destinations."""
-    kinds = [
-        {
-            "id": service,
-            "name": name,
-            "description": description,
-            "asks_address": service == ADDRESS,
-        }
-        for service, (name, description) in SERVICES.items()
-    ]
-    return render.page(
-        request, "choose_kind.html", title="Add a destination", kinds=kinds,
-        path="/destinations/new", lead="Where do the tables go?",
-    )  # fmt: skip
+    kinds = ((service, *said) for service, said in SERVICES.items())
+    lead = "Where do the tables go?"
+    return render.kinds(request, "/destinations/new", "Add a destination", lead, kinds)
 
 
 @router.get("/destinations/new/{service}")
@@ -97,23 +88,24 @@ def _new(
     entered: Mapping[str, str] | None = None,
     error: str | None = None,
 ) -> Response:
-    form = here.destinations.form(service, address)
-    title, description = SERVICES[service]
-    return render.page(
-        request, "destination.html", 400 if error else 200, title=title, description=description,
-        destination=None, name=name, error=error, tests=[],
-        fields=fields.shown(form, entered or None),
-    )  # fmt: skip
+    form = fields.shown(here.destinations.form(service, address), entered or None)
+    return _page(request, service, form, error, destination=None, name=name, tests=[])
 
 
 def _show(
     request: Request, here: Platform, found: Destination, error: str | None = None
 ) -> Response:
     form = here.destinations.form(found.service, found.address)
-    config = here.destinations.wanted(found).config
-    title, description = SERVICES[found.service]
-    return render.page(
-        request, "destination.html", 400 if error else 200, title=title, description=description,
-        destination=found, name=here.destination_names()[found.id], error=error, tests=found.tests,
-        fields=fields.shown(form, config),
-    )  # fmt: skip
+    shown = fields.shown(form, here.destinations.wanted(found).config)
+    name = here.destination_names()[found.id]
+    return _page(
+        request, found.service, shown, error, destination=found, name=name, tests=found.tests
+    )
+
+
+def _page(
+    request: Request, service: str, form: list[fields.Field], error: str | None, **context: Any
+) -> Response:
+    title, description = SERVICES[service]
+    context |= {"title": title, "description": description, "fields": form, "error": error}
+    return render.page(request, "destination.html", 400 if error else 200, **context)

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from destination_tester.model import ACTIVE, DELETED, END, START, SYNCED
+from destination_tester.stored import ACTIVE, DELETED, END, START, SYNCED
 from local_platform.api.errors import ApiError, NotFoundError
 from local_platform.api.platform import Platform
 from local_platform.api.routes.common import Here
