@@ -42,7 +42,7 @@ INTEGER_TYPES = (DataType.SHORT, DataType.INT, DataType.LONG)
 FLOAT_TYPES = (DataType.FLOAT, DataType.DOUBLE)
 NUMBER_TYPES = (*INTEGER_TYPES, *FLOAT_TYPES, DataType.DECIMAL)
 DATETIME_TYPES = (DataType.NAIVE_DATETIME, DataType.UTC_DATETIME)
-TEXT_TYPES = (DataType.STRING, DataType.JSON, DataType.XML)
+TEXT_TYPES = frozenset({DataType.STRING, DataType.JSON, DataType.XML})
 
 
 @dataclass(frozen=True, slots=True)
