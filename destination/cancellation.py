@@ -57,7 +57,7 @@ class Cancellation:
             self._withdraw(thread)
 
     def _withdraw(self, interrupt: threading.Thread) -> None:
-        """Remove an interrupt, or wait until it has finished if it has begun."""
+        """Remove an interrupt, or wait until it has finished if it runs."""
         with self._lock:
             happens = interrupt not in self._interrupts
             if not happens:

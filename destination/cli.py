@@ -117,7 +117,7 @@ def _stop_signals(resources: ExitStack) -> socket.socket:
 
 def _serve(options: argparse.Namespace, stopping: socket.socket, resources: ExitStack) -> None:
     if endpoint := telemetry.endpoint_of(options.otlp_endpoint):
-        resources.enter_context(_telling(endpoint))
+        resources.enter_context(_exporting(endpoint))
     uri = resources.enter_context(embedded_postgres(options.embedded)) if options.embedded else None
     warehouses = WarehousePool(postgres(connector(uri)))
     resources.callback(warehouses.close_idle, 0)
@@ -136,7 +136,7 @@ def _serve(options: argparse.Namespace, stopping: socket.socket, resources: Exit
     server.stop(GRACE_SECONDS)
 
 
-def _telling(collector: str) -> AbstractContextManager[None]:
+def _exporting(collector: str) -> AbstractContextManager[None]:
     from destination.telemetry import otlp  # noqa: PLC0415  # takes long, few need it
 
     return otlp.exporting(collector)

@@ -75,7 +75,7 @@ class BatchFileError(CustomerError):
 
 
 class WarehouseError(CustomerError):
-    """The warehouse refused what was asked of it."""
+    """The warehouse refused an operation."""
 
 
 class UnreachableError(WarehouseError):

@@ -41,8 +41,8 @@ class _Work:
 
     subject: str
     progress: Progress
-    begun: float
-    told: float
+    started: float
+    logged: float
 
 
 class _Reporter:
@@ -75,11 +75,11 @@ class _Reporter:
 
 def _tell(work: _Work) -> None:
     now = time.monotonic()
-    if now - work.told < INTERVAL_SECONDS:
+    if now - work.logged < INTERVAL_SECONDS:
         return
-    work.told = now
+    work.logged = now
     if work.progress.phase is not None:
-        logger.info("%s: %s (%.0f s)", work.subject, str(work.progress), now - work.begun)
+        logger.info("%s: %s (%.0f s)", work.subject, str(work.progress), now - work.started)
 
 
 _REPORTER = _Reporter()
@@ -93,8 +93,8 @@ def logged(subject: str, progress: Progress) -> Iterator[None]:
         subject: what the work is about.
         progress: how far it has come.
     """
-    begun = time.monotonic()
-    work = _Work(subject, progress, begun, begun)
+    started = time.monotonic()
+    work = _Work(subject, progress, started, started)
     _REPORTER.begin(work)
     try:
         yield

@@ -1,4 +1,4 @@
-"""What pure functions answered, remembered by the content of what they were asked, in bounded memory."""
+"""A cache of pure functions' results, in bounded memory."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ Value = TypeVar("Value")
 
 
 class Remembered(Generic[Value]):
-    """Answers, of which those that were not asked for lately are forgotten.
+    """Results by key; the least recently used are dropped.
 
-    Whoever asks gives all that the answer depends on as the key, so what is remembered always holds.
+    A key holds all that its result depends on, so a remembered result is always right.
 
     Args:
-        maximum: how many bytes all answers may take together.
-        size: tells about how many an answer and its key take.
+        maximum: how many bytes all results may take together.
+        size: about how many bytes a result and its key take.
     """
 
     def __init__(self, maximum: int, size: Callable[[Value], int]) -> None:
-        self._answers: LRUCache[Hashable, Value] = LRUCache(maximum, size)
+        self._results: LRUCache[Hashable, Value] = LRUCache(maximum, size)
         self._lock = threading.Lock()
 
     def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
-        """The answer to what the key asks; made where it is not remembered."""
+        """The result of a key; made if it is not remembered."""
         with self._lock, suppress(KeyError):
-            return self._answers[key]
-        answer = make()
-        with self._lock, suppress(ValueError):  # larger than all may be together
-            self._answers[key] = answer
-        return answer
+            return self._results[key]
+        result = make()
+        with self._lock, suppress(ValueError):  # larger than the cache
+            self._results[key] = result
+        return result
 
     @property
     def size(self) -> float:
-        """About how many bytes all answers take now."""
-        return self._answers.currsize
+        """About how many bytes all results take now."""
+        return self._results.currsize

@@ -22,7 +22,7 @@ unmodified or the file does not have the column."""
 MAX_DECIMAL_DIGITS = 38
 MAX_WHOLE_DIGITS = 131_072
 MAX_FRACTION_DIGITS = 16_383
-"""What a DECIMAL that travels as text may have before its point and behind it."""
+"""What a DECIMAL that travels as text may have before its decimal point and after it."""
 EARLIEST_DAY = -2_440_588
 LATEST_DAY = 2_145_042_905
 """From 4714-11-24 BC, where Julian days begin, to 5874897-12-31, in days since 1970-01-01. Instants
@@ -58,7 +58,7 @@ def arrow_type(column: Column) -> pa.DataType:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The rows of one batch file, decoded as they are asked for.
+    """The rows of one batch file, decoded on demand.
 
     Args:
         columns: the columns that the rows hold, in the order of the record batches' fields.
@@ -81,12 +81,12 @@ class RowSource(Protocol):
 
     @property
     def size(self) -> int:
-        """Its bytes on disk; 0 where that cannot be told."""
+        """Its bytes on disk; 0 where that is not known."""
 
     def open(self) -> AbstractContextManager[Rows]: ...
 
 
-class BegunSource:
+class PeekedSource:
     """A source whose first rows may be looked at; the next `open` goes on with them.
 
     Args:
@@ -96,7 +96,7 @@ class BegunSource:
     def __init__(self, source: RowSource) -> None:
         self._source = source
         self._opened = ExitStack()
-        self._begun: Rows | None = None
+        self._started: Rows | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -122,12 +122,12 @@ class BegunSource:
         rows = self._opened.enter_context(self._source.open())
         batches = iter(rows)
         first = next(batches, None)
-        begun = [] if first is None else [first]
-        self._begun = Rows(rows.columns, chain(handing_over(begun), batches))
+        started = [] if first is None else [first]
+        self._started = Rows(rows.columns, chain(handing_over(started), batches))
         return first
 
     @contextmanager
     def open(self) -> Iterator[Rows]:
-        begun, self._begun = self._begun, None
+        started, self._started = self._started, None
         with self._opened:
-            yield begun or self._opened.enter_context(self._source.open())
+            yield started or self._opened.enter_context(self._source.open())

@@ -37,7 +37,7 @@ class DataType(Enum):
 
 
 MAX_PRECISION, MAX_SCALE = 38, 37
-"""The most digits that a DECIMAL has, and the most of them behind the point."""
+"""The most digits that a DECIMAL has, and the most of them after the decimal point."""
 INTEGER_TYPES = (DataType.SHORT, DataType.INT, DataType.LONG)
 FLOAT_TYPES = (DataType.FLOAT, DataType.DOUBLE)
 NUMBER_TYPES = (*INTEGER_TYPES, *FLOAT_TYPES, DataType.DECIMAL)
@@ -47,7 +47,7 @@ TEXT_TYPES = frozenset({DataType.STRING, DataType.JSON, DataType.XML})
 
 @dataclass(frozen=True, slots=True)
 class DecimalParams:
-    """How many digits a DECIMAL holds, and how many of them are behind the point."""
+    """How many digits a DECIMAL holds, and how many of them are after the decimal point."""
 
     precision: int
     scale: int
@@ -93,7 +93,7 @@ class Table:
 
     @cached_property
     def key(self) -> tuple[Column, ...]:
-        """The key's columns, the start of a version behind those of its record.
+        """The key's columns, the start of a version after those of its record.
 
         An index in that order finds a record's versions together and in time.
         """

@@ -82,8 +82,8 @@ class Server:
 
 
 def _interceptors() -> list[grpc.ServerInterceptor]:
-    told = [CallInterceptor(SERVICE)] if telemetry.is_on() else []
-    return [*told, DefectInterceptor()]
+    measuring = [CallInterceptor(SERVICE)] if telemetry.is_on() else []
+    return [*measuring, DefectInterceptor()]
 
 
 def is_serving(port: int) -> bool:
@@ -150,7 +150,7 @@ class DefectInterceptor(grpc.ServerInterceptor):
                 return call(request, context)
             except CancelledError as error:
                 context.abort(grpc.StatusCode.CANCELLED, str(error))
-            except Exception as error:  # the boundary behind which gRPC would show its text
+            except Exception as error:  # otherwise gRPC would show its text
                 logger.critical("%s failed by a defect of the connector", method, exc_info=error)
                 context.abort(
                     grpc.StatusCode.INTERNAL,

@@ -214,7 +214,7 @@ class Servicer(sdk_grpc.DestinationConnectorServicer):
         response: Callable[..., Response],
     ) -> Response:
         """Do the work of a request and log its outcome; an error that a customer can mend is a task."""
-        begun = time.monotonic()
+        started = time.monotonic()
         name, cancellation = wire.table_of(request), Cancellation()
         context.add_callback(cancellation.cancel)
         try:
@@ -222,16 +222,16 @@ class Servicer(sdk_grpc.DestinationConnectorServicer):
                 answer, outcome = work(_Call(warehouse, name, cancellation))
         except CustomerError as error:
             message = str(error) if str(name) in str(error) else f"{name}: {error}"
-            logger.warning("%s (after %.3f s)", message, time.monotonic() - begun)
+            logger.warning("%s (after %.3f s)", message, time.monotonic() - started)
             return response(task=common.Task(message=message))
         except CancelledError:
             reason = "its deadline passed" if context.time_remaining() <= 0 else "it was cancelled"
             logger.warning(
                 "%s: nothing was done, since %s (after %.3f s)",
-                name, reason, time.monotonic() - begun,
+                name, reason, time.monotonic() - started,
             )  # fmt: skip
             raise
-        logger.info("%s: %s (%.3f s)", name, outcome, time.monotonic() - begun)
+        logger.info("%s: %s (%.3f s)", name, outcome, time.monotonic() - started)
         return answer
 
 

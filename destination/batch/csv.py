@@ -62,7 +62,7 @@ def read_blocks(stream: DecompressingReader, memory: Part) -> Iterator[bytes]:
     """Cut a stream into blocks that end where a record ends, whatever its values hold.
 
     Args:
-        stream: the decompressed file behind its header.
+        stream: the decompressed file after its header.
         memory: of the blocks in all their forms; grows with a record larger than a block.
     """
     rest, quoted, size = b"", False, BLOCK_BYTES
@@ -90,7 +90,7 @@ def read_rows(
     """The rows of a file, block by block.
 
     Args:
-        stream: the decompressed file behind its header.
+        stream: the decompressed file after its header.
         header: the names of its columns.
         decoder: knows which of them are wanted.
         reservation: the memory of this file.
@@ -113,7 +113,7 @@ def read_whole(
     """The rows of a file that is a single block; see `read_rows`.
 
     Args:
-        content: the file behind its header.
+        content: the file after its header.
         header: the names of its columns.
         decoder: knows which of them are wanted.
         reservation: the memory of this file.
@@ -127,7 +127,7 @@ def read_whole(
 
 
 def last_record_end(piece: bytes, *, quoted: bool = False) -> int:
-    """The offset behind the last record that ends in a piece, 0 if none does.
+    """The offset after the last record that ends in a piece, 0 if none does.
 
     A record ends at a newline outside of quotes; since a quote inside a value is doubled, that is a
     newline with an even number of quotes before it.

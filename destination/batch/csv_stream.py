@@ -23,9 +23,9 @@ from destination.batch.values import Notices
 from destination.memory import FORMS, Reservation
 
 BLOCKS_AHEAD = 4
-"""How many are read before their rows are asked for."""
+"""How many are read ahead of their rows."""
 CARRIAGE_RETURN = b"\r"
-"""Behind one at the end of a block, Arrow takes a newline away, even in quotes."""
+"""After one at the end of a block, Arrow drops a newline, even in quotes."""
 
 
 def is_open_for(header: Header, decoder: Decoder) -> bool:
@@ -40,7 +40,7 @@ def read_stream(
     """The rows of a file, until something comes that is not read exactly this way.
 
     Args:
-        stream: the decompressed file behind its header.
+        stream: the decompressed file after its header.
         header: the names of its columns.
         decoder: knows which of them are wanted.
         reservation: the memory of this file.

@@ -150,7 +150,9 @@ class _Numbers:
         if (pc.max(self._point).as_py() or 0) > self._whole_digits:
             raise RefusedError(misfit(column))
         if scale is None and (pc.max(scales).as_py() or 0) > MAX_FRACTION_DIGITS:
-            raise RefusedError(f"has more than {MAX_FRACTION_DIGITS} digits behind the point")
+            raise RefusedError(
+                f"has more than {MAX_FRACTION_DIGITS} digits after the decimal point"
+            )
 
     def rounded(self, target: pa.DataType) -> pa.Array:
         """The numbers as decimals.
@@ -181,7 +183,7 @@ def _exponents(texts: pa.Array) -> pa.Array:
 
 
 def _capacity(column: Column) -> tuple[int, int | None]:
-    """How many digits a column holds before the point and behind it; None for any number of them."""
+    """How many digits a column holds before the decimal point and after it; None for any number."""
     if column.decimal is None:
         return MAX_WHOLE_DIGITS, None
     return column.decimal.precision - column.decimal.scale, column.decimal.scale

@@ -37,7 +37,7 @@ class Decoder:
     Args:
         columns: the columns of the record batches, in their order.
         null_string: the text that stands for NULL.
-        notices: told of values that could not be stored as they are.
+        notices: counts the values that could not be stored as they are.
         partial: how rows may leave values unmodified; None where they are whole.
     """
 

@@ -62,8 +62,8 @@ class DecompressingReader:
         Raises:
             BatchFileError: where the compressed stream is damaged or ends early.
         """
-        begun, self._peeked = self._peeked[:size], self._peeked[size:]
-        return begun + self._read(size - len(begun))
+        peeked, self._peeked = self._peeked[:size], self._peeked[size:]
+        return peeked + self._read(size - len(peeked))
 
     def _read(self, size: int) -> bytes:
         pieces = []

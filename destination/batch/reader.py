@@ -57,7 +57,7 @@ class FileParams:
 
 @dataclass(frozen=True, slots=True)
 class BatchFile:
-    """A batch file on disk; every `open` reads it anew.
+    """A batch file on disk; every `open` reads it from the start.
 
     Args:
         name: its path, as it stood in the request.
@@ -81,7 +81,7 @@ class BatchFile:
 
     @property
     def size(self) -> int:
-        """Its bytes on disk; 0 where that cannot be told: opening it says why."""
+        """Its bytes on disk; 0 where that is not known: opening it says why."""
         try:
             return Path(self.name).stat().st_size
         except (OSError, ValueError):
@@ -151,7 +151,7 @@ class BatchFile:
         stream.close()
         with self._content(reservation) as again:
             again.read(header.size)
-            yield from _behind(rows, csv.read_rows(again, header, decoder, reservation))
+            yield from _after(rows, csv.read_rows(again, header, decoder, reservation))
 
     def _decoder(self, names: list[str], notices: Notices) -> Decoder:
         self._check(names)
@@ -227,7 +227,7 @@ def _open_without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
-def _behind(rows: int, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _after(rows: int, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """The rows of record batches without so many at the front."""
     for batch in batches:
         if batch.num_rows > rows:

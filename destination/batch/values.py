@@ -59,7 +59,7 @@ def from_texts(texts: pa.Array, column: Column, notices: Notices) -> pa.Array:
     Args:
         texts: an array of strings; nulls stay null.
         column: whose type the texts are in.
-        notices: told of values that could not be stored as they are.
+        notices: counts the values that could not be stored as they are.
 
     Raises:
         RefusedError, pa.ArrowInvalid: if a text is not of the type or does not fit it.

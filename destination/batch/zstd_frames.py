@@ -15,7 +15,7 @@ from destination.memory import MIB, Part
 MAGIC = 0xFD2FB528
 SKIPPABLE, SKIPPABLE_MASK = 0x184D2A50, 0xFFFFFFF0
 MAX_WINDOW_BYTES = 128 * MIB
-"""What libzstd decompresses unless it is told to take more."""
+"""The largest window that libzstd takes by default."""
 MAX_HEADER_BYTES = 18
 SKIPPABLE_HEADER_BYTES = 8
 """No frame has fewer bytes, its first block included."""

@@ -1,8 +1,8 @@
-"""What the connector tells a collector about itself: spans, metrics, log lines. Off unless switched on.
+"""Telemetry: spans, metrics and log lines for a collector. Off unless switched on.
 
 The rest of the code says `phase` around what may take time, `waiting` around waits, `held` around what
 is in use, `add` where something is counted. Where telemetry is off, each of them is one comparison.
-Names of tables and numbers may be told, values of rows never.
+It may hold names of tables and numbers, never values of rows.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Recorder(Protocol):
     ) -> AbstractContextManager[dict[str, str | int | float]]:
         """A call of a service in this thread; further attributes may be put into what it yields."""
 
-    def span(self, name: str, begun: int, ended: int, attributes: Attributes) -> None:
+    def span(self, name: str, started: int, ended: int, attributes: Attributes) -> None:
         """Record a span, in nanoseconds since 1970, below the call that the thread is in, if any."""
 
     def add(self, metric: Metric, amount: float, attributes: Attributes) -> None:
@@ -100,7 +100,7 @@ def _held(recorder: Recorder, metric: Metric, amount: float) -> Iterator[None]:
 
 
 def phase(name: str, operation: str = "") -> AbstractContextManager[None]:
-    """A part of a call, told as a span if it takes a millisecond or more.
+    """A part of a call: a span, if it takes a millisecond or more.
 
     Args:
         name: what is done.
@@ -122,20 +122,20 @@ def waiting(subject: str) -> AbstractContextManager[None]:
 def _timed(
     recorder: Recorder, name: str, attributes: Attributes, waited_for: str | None = None
 ) -> Iterator[None]:
-    begun = time.time_ns()
+    started = time.time_ns()
     try:
         yield
     finally:
         ended = time.time_ns()
-        if ended - begun >= LEAST_NANOSECONDS:
-            recorder.span(name, begun, ended, attributes)
+        if ended - started >= LEAST_NANOSECONDS:
+            recorder.span(name, started, ended, attributes)
             if waited_for is not None:
                 waited = {"fivetran.wait.subject": waited_for}
-                recorder.add(Metric.WAIT_SECONDS, (ended - begun) / 1e9, waited)
+                recorder.add(Metric.WAIT_SECONDS, (ended - started) / 1e9, waited)
 
 
 def made(name: str, items: Generator[Item]) -> Generator[Item]:
-    """The same items, whose making, in whatever thread, is told as one phase.
+    """The same items; making them, in whatever thread, is one phase.
 
     The span lasts from the first to the last; `fivetran.busy.seconds` is what they took to make.
     """
@@ -148,13 +148,13 @@ def _timed_items(
     first, busy = time.time_ns(), 0
     try:
         while True:
-            begun = time.time_ns()
+            started = time.time_ns()
             try:
                 item = next(items)
             except StopIteration:
                 return
             finally:
-                busy += time.time_ns() - begun
+                busy += time.time_ns() - started
             yield item
             del item
     finally:

@@ -43,8 +43,8 @@ class CallInterceptor(grpc.ServerInterceptor):
             return handler
         answer = handler.unary_unary
 
-        def told(request: Any, context: grpc.ServicerContext) -> Any:
-            name, begun = table_of(request), time.monotonic()
+        def measured(request: Any, context: grpc.ServicerContext) -> Any:
+            name, started = table_of(request), time.monotonic()
             table = (name.schema, name.table)
             outcome = INTERNAL.name
             attributes: Attributes = {**_names(table), **_files(request)}
@@ -59,13 +59,13 @@ class CallInterceptor(grpc.ServerInterceptor):
                     result["fivetran.outcome"] = outcome
                     telemetry.add(
                         Metric.CALL_SECONDS,
-                        time.monotonic() - begun,
+                        time.monotonic() - started,
                         {"rpc.method": f"{service}/{method}", "fivetran.outcome": outcome},
                     )
             return response
 
         return grpc.unary_unary_rpc_method_handler(
-            told, handler.request_deserializer, handler.response_serializer
+            measured, handler.request_deserializer, handler.response_serializer
         )
 
     @contextmanager

@@ -78,7 +78,7 @@ class Metric(Enum):
     )
 
     def __init__(self, label: str, kind: Kind, unit: str, description: str) -> None:
-        self.told = (label, unit, description)
+        self.instrument = (label, unit, description)
         self.label = label
         self.kind = kind
         self.description = description

@@ -62,11 +62,11 @@ def exporting(endpoint: str) -> Iterator[None]:
     Args:
         endpoint: the collector's URL, as `http://localhost:4317`; `https` for TLS.
     """
-    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL + 1)  # told once, by ours
-    resource, told = _resource(), threading.Lock()
+    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL + 1)  # logged once, by ours
+    resource, logged = _resource(), threading.Lock()
     traces = TracerProvider(resource=resource, shutdown_on_exit=False)
-    traces.add_span_processor(BatchSpanProcessor(_SpanExporter(told, endpoint)))
-    reader = PeriodicExportingMetricReader(_MetricExporter(told, endpoint))
+    traces.add_span_processor(BatchSpanProcessor(_SpanExporter(logged, endpoint)))
+    reader = PeriodicExportingMetricReader(_MetricExporter(logged, endpoint))
     metrics = MeterProvider(
         resource=resource,
         metric_readers=[reader],
@@ -74,7 +74,7 @@ def exporting(endpoint: str) -> Iterator[None]:
         shutdown_on_exit=False,
     )
     lines = LoggerProvider(resource=resource, shutdown_on_exit=False)
-    lines.add_log_record_processor(BatchLogRecordProcessor(_LogExporter(told, endpoint)))
+    lines.add_log_record_processor(BatchLogRecordProcessor(_LogExporter(logged, endpoint)))
     with ExitStack() as resources:
         resources.callback(_shut_down, traces.shutdown, metrics.shutdown, lines.shutdown)
         later = _Later()
@@ -157,7 +157,7 @@ class _Recorder(Recorder):
         self._sums = {metric: _sums() for metric in Metric if metric.kind is not Kind.HISTOGRAM}
         self._histograms = {
             metric: meter.create_histogram(
-                *metric.told, explicit_bucket_boundaries_advisory=SECONDS_BUCKETS
+                *metric.instrument, explicit_bucket_boundaries_advisory=SECONDS_BUCKETS
             )
             for metric in Metric
             if metric.kind is Kind.HISTOGRAM
@@ -168,11 +168,11 @@ class _Recorder(Recorder):
                 if metric.kind is Kind.COUNTER
                 else meter.create_observable_up_down_counter
             )
-            name, unit, description = metric.told
+            name, unit, description = metric.instrument
             create(name, [partial(self._read, metric)], unit, description)
 
-    def span(self, name: str, begun: int, ended: int, attributes: Attributes) -> None:
-        self.here()(name, begun, ended, attributes)
+    def span(self, name: str, started: int, ended: int, attributes: Attributes) -> None:
+        self.here()(name, started, ended, attributes)
 
     def here(self) -> Callable[[str, int, int, Attributes], None]:
         call = trace.get_current_span()
@@ -220,11 +220,11 @@ class _Recorder(Recorder):
                 span.set_attributes(total)
 
     def _span(
-        self, call: trace.Span, name: str, begun: int, ended: int, attributes: Attributes
+        self, call: trace.Span, name: str, started: int, ended: int, attributes: Attributes
     ) -> None:
         if call.get_span_context().trace_flags.sampled:
             self._tracer.start_span(
-                name, trace.set_span_in_context(call), attributes=attributes, start_time=begun
+                name, trace.set_span_in_context(call), attributes=attributes, start_time=started
             ).end(ended)
 
 
@@ -252,16 +252,16 @@ class _Handler(logging.Handler):
 
 
 class _TellsOnce:
-    """Has the first failure of the exporters that share a lock be told in the log, and no other."""
+    """Logs the first failure of the exporters that share a lock, and no other."""
 
-    def __init__(self, told: threading.Lock, endpoint: str) -> None:
+    def __init__(self, logged: threading.Lock, endpoint: str) -> None:
         super().__init__(endpoint=endpoint)  # type: ignore[call-arg]
-        self._told = told
+        self._logged = logged
         self._collector = urlsplit(endpoint).netloc.rpartition("@")[2] or endpoint
 
     def export(self, *arguments: Any, **options: Any) -> Any:
         result = super().export(*arguments, **options)  # type: ignore[misc]
-        if result.name == "FAILURE" and self._told.acquire(blocking=False):
+        if result.name == "FAILURE" and self._logged.acquire(blocking=False):
             logger.warning(
                 "the telemetry collector %s cannot be reached or refuses: spans, metrics and log "
                 "lines are dropped until it takes them; calls are not affected; this is said once",

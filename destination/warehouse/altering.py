@@ -263,8 +263,8 @@ def _surviving(
     if decimal.precision > MAX_PRECISION or decimal.scale > MAX_SCALE:
         raise RequestError(
             f'{stored.name}, column "{column.name}": its values need a DECIMAL of '
-            f"{decimal.precision} digits, {decimal.scale} of them behind the point, more than there "
-            f"is: correct them in the table, or drop the table and re-sync it"
+            f"{decimal.precision} digits, {decimal.scale} of them after the decimal point, more than "
+            f"there is: correct them in the table, or drop the table and re-sync it"
         )
     logger.info(
         '%s: column "%s" becomes %s, since its values need more digits than %s',

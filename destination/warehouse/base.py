@@ -306,7 +306,7 @@ class Session(Expressions, ABC):
 
     @abstractmethod
     def size(self, table: sa.Table) -> int:
-        """About how many bytes the rows of a table take; 0 where that cannot be told."""
+        """About how many bytes the rows of a table take; 0 where that is not known."""
 
     @abstractmethod
     def copy(

@@ -1,4 +1,4 @@
-"""The rows of small batches, carried by the statements about them: no staging table is made."""
+"""Small batches, whose rows are parameters of the statements: no staging table is needed."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from destination.warehouse.statements import Build
 from destination.warehouse.stored import StoredColumn, StoredTable
 
 FILE_BYTES = 256 << 10
-"""What the batch files of small batches have together at most."""
+"""The most bytes that the files of a small batch have together."""
 ROW_BYTES = 1 << 20
-"""What their rows take at most, decoded."""
+"""The most bytes that their rows take, decoded."""
 ORDINAL, MASK = "ordinal", "mask"
 ROUNDS = 16
 OTHER_EQUALS = frozenset({DataType.FLOAT, DataType.DOUBLE, DataType.DECIMAL})
@@ -31,7 +31,7 @@ MASKED = Column(MODIFIED, DataType.BINARY)
 
 @dataclass(frozen=True)
 class _Shape:
-    """All that statements about rows depend on, besides their values.
+    """All that a statement about rows depends on, besides their values.
 
     Args:
         target: the table that the rows are for.
@@ -51,7 +51,7 @@ class _Shape:
         return hash((self.target, self.columns, self.table))
 
     def types(self, session: Session) -> tuple[str, ...] | None:
-        """The types in which the rows travel; None if they cannot."""
+        """The types in which rows are sent; None if they cannot be parameters."""
         types = [
             session.carried_type(column, stored)
             for column, stored in zip(self.columns, self.stored, strict=True)
@@ -79,12 +79,12 @@ class _Shape:
 _TYPES: Remembered[tuple[str, ...] | None] = Remembered(
     4 << 20, lambda types: 64 * len(types or ()) + 512
 )
-"""The types in which rows travel, by their shapes."""
+"""The types in which rows are sent, by their shapes."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Expressions:
-    """What rows that a statement carries are in it; see `statements.Rows`."""
+    """The carried rows as expressions; see `statements.Rows`."""
 
     clause: sa.FromClause
     columns: tuple[StoredColumn, ...]
@@ -99,8 +99,8 @@ class Carried:
 
     Args:
         session: the transaction.
-        shape: what they are like.
-        types: those in which they travel.
+        shape: their table and columns.
+        types: those in which they are sent.
         rows: the rows.
     """
 
@@ -123,7 +123,7 @@ class Carried:
 
         Args:
             build: makes it.
-            content: what else that is given.
+            content: its further arguments.
 
         Returns:
             How many rows it changed.
@@ -154,7 +154,7 @@ class Carried:
         return int(self.rows.column(name).null_count)
 
     def tells(self, names: Iterable[str]) -> bool:
-        """Whether every one of partial rows has a value for each of these columns."""
+        """Whether all partial rows have values for these columns."""
         held = self.shape.table.column_names if self.shape.table else ()
         if not frozenset(names) <= frozenset(held):
             return False
@@ -171,7 +171,7 @@ class Carried:
             order: a column; of rows that share them, a lower value is in an earlier round.
 
         Returns:
-            The rounds; None where there are more than `ROUNDS`, or rows may share values unnoticed.
+            The rounds; None where there are more than `ROUNDS`, or values may be equal that differ here.
         """
         if self._has_other_equals(names):
             return None
@@ -197,7 +197,7 @@ class Carried:
         return bool(rows.aggregate([]).num_rows < self.count)
 
     def _has_other_equals(self, names: Sequence[str]) -> bool:
-        """Whether values of columns may be equal and not the same: -0.0 and 0.0, texts of numbers."""
+        """Whether values may be equal in SQL and differ here: -0.0 and 0.0, texts of numbers."""
         kinds = {column.type for column in self.shape.columns if column.name in names}
         return not kinds.isdisjoint(OTHER_EQUALS)
 
@@ -205,7 +205,7 @@ class Carried:
 def carry(
     session: Session, target: StoredTable, sources: Sequence[RowSource], table: Table | None = None
 ) -> list[Carried] | None:
-    """The rows of small batch files, in their order; None where they are not small, or cannot travel.
+    """The rows of small batch files, in their order; None where they must be staged.
 
     Args:
         session: the transaction.

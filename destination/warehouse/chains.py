@@ -1,8 +1,11 @@
-"""Chains: partial rows that each go on from the one before, and take what they leave unmodified.
+"""Chains: partial rows of a record, which take their unmodified values from the row before.
 
-Each row of a chain has a link to the one before. In each round every row takes from the one that it is
-linked to, and from there the link too; so the rounds are as many as the length of the longest chain has
-binary digits. However many columns there are, what numbers rows is about their keys alone.
+Each row has a link to the one before. In each round, every row takes values from the row that it links
+to, and then that row's link, so links double in length: a chain of 1,000 rows needs ten rounds.
+
+    rows      1: a=1   2: b=2   3: c=3      links 2→1, 3→2
+    round 1   2: a=1 b=2        3: b=2 c=3  links 3→1
+    round 2   3: a=1 b=2 c=3                no links
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from destination.warehouse.staging import ORDINAL, Staged, Values, has_duplicate
 
 LINK, FLAGS, LAST = "link", "flags", "last"
 BASE = "base"
-"""What the first row of a chain goes on from, which the others take over."""
+"""The version that the first row of a chain is completed from; the other rows take it over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +45,9 @@ class Changes:
 
 
 def folded(session: Session, staged: Staged, key: Sequence[str]) -> Changes:
-    """Staged partial rows, of each key the last.
+    """Staged partial rows, combined to one row a key, as if they were applied one after the other.
 
-    Each column has the value of the last row that modifies it, as if the rows were applied one after
-    the other.
+    Each column has the value of the last row that modifies it.
     """
     flags = session.flags(staged.mask)
     if not has_duplicates(session, staged, key):
@@ -77,7 +79,7 @@ def link(session: Session, rows: sa.Select[Any], further: sa.Column[Any]) -> sa.
     Args:
         session: the transaction.
         rows: of each row its number, that of the one before in its chain, the further column, its flags.
-        further: a column that the links have besides.
+        further: an additional column of the links.
     """
     links = session.create_staging(
         [
@@ -106,7 +108,7 @@ def inherit(session: Session, staged: Staged, links: sa.Table, own: Collection[s
     Args:
         session: the transaction.
         staged: the rows.
-        links: how they are linked; its flags tell in the end what they modify together.
+        links: how they are linked; afterwards its flags say what a row and those before it modify.
         own: the columns that rows keep for themselves.
     """
     taken = links.alias(Alias.TAKEN)

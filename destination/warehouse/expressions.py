@@ -27,7 +27,7 @@ class Expressions(ABC):
 
     @abstractmethod
     def fraction_digits(self, number: sa.ColumnElement[Any]) -> sa.ColumnElement[int]:
-        """How many digits a number has behind the point, without zeros at the end."""
+        """How many digits a number has after the decimal point, without trailing zeros."""
 
     @abstractmethod
     def upsert(

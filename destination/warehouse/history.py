@@ -107,7 +107,7 @@ def write_history_batch(
 def _start_over(
     session: Session, target: StoredTable, record: tuple[str, ...], sources: Sequence[RowSource]
 ) -> int:
-    """Forget of each record what starts at its earliest start or later, and close what is before."""
+    """Delete each record's versions from its earliest start on, and close those before it."""
     carried = carry(session, target, sources)
     if carried is not None:
         for rows in carried:
@@ -152,7 +152,7 @@ def _is_any(
     each: sa.FromClause,
     conditions: Sequence[sa.ColumnElement[bool]],
 ) -> bool:
-    """Whether any version fulfils conditions on the key; found by the key's index alone."""
+    """Whether any version meets conditions on the key; a search in the key's index."""
     return session.finds(session.matched(each, target.clause, sa.and_(*conditions)))
 
 
@@ -163,7 +163,7 @@ def _update(
     key: tuple[str, ...],
     batch: HistoryBatch,
 ) -> int:
-    """Insert partial versions, completed from those that precede them."""
+    """Insert partial versions, each completed from the version before it."""
     if not batch.update:
         return 0
     rounds = _rounds_of_carried(session, target, table, key, batch.update)
@@ -199,9 +199,9 @@ def _rounds_of_carried(
     key: Sequence[str],
     sources: Sequence[RowSource],
 ) -> list[Carried] | None:
-    """Partial versions that statements carry, each completed from those in the rounds before.
+    """Small partial versions in rounds: a version may need one that an earlier round inserts.
 
-    None where they do not travel so, or two of them take the place of one version.
+    None where they must be staged, or two of them have one key.
     """
     carried = carry(session, target, sources, table) if target.mergeable else None
     if carried is None or len(sources) > 1 or any(rows.may_repeat(key) for rows in carried):
@@ -211,10 +211,10 @@ def _rounds_of_carried(
 
 
 def _leaves_ends_open(session: Session, staged: Staged) -> bool:
-    """Whether partial versions do not say how long they hold."""
-    told = sa.and_(*[staged.modified.get(name, sa.false()) for name in OPEN])
-    untold = sa.select(sa.literal(1)).select_from(staged.clause).where(sa.not_(told))
-    return session.finds(untold)
+    """Whether any partial version lacks its end or its active flag."""
+    ends_given = sa.and_(*[staged.modified.get(name, sa.false()) for name in OPEN])
+    open_ended = sa.select(sa.literal(1)).select_from(staged.clause).where(sa.not_(ends_given))
+    return session.finds(open_ended)
 
 
 def _preceding(
@@ -255,15 +255,20 @@ def _completed_in_chains(
     staged: Staged,
     record: Sequence[str],
 ) -> sa.Select[Any]:
-    """Partial versions completed from the table or from the partial version before.
+    """Partial versions completed from the partial versions before them, then from the table.
 
-    The partial versions of a record between two versions of the table are a chain: an unmodified
-    value is that of the last in the chain to modify it, or else of the table's version that the
-    chain begins after. A version of the table that starts together with a partial one does not end
-    a chain, since the partial version takes its place.
+    An unmodified value is taken from the last version of the chain that modifies it, or else from the
+    table's version before the chain. For example, versions of a record by their starts:
+
+        in the table      1           4  5
+        partial              2  3        5     7
+        chains               2 ← 3       5 ← 7
+
+    3 continues 2. The table's 4 begins another chain: 5 is completed from it. 7 continues 5, which
+    replaces the table's 5.
     """
-    before, on = _preceding(session, target, record, changes)
-    begun = before.c[target.get(START).name]
+    preceding_version, on = _preceding(session, target, record, changes)
+    before = preceding_version.c[target.get(START).name]
     in_time: dict[str, Any] = {
         "partition_by": [changes.values[name] for name in record],
         "order_by": changes.values[START],
@@ -272,8 +277,8 @@ def _completed_in_chains(
         sa.func.lag(value).over(**in_time) for value in (changes.values[START], changes.ordinal)
     )
     rows = sa.select(
-        changes.ordinal, sa.case((begun <= start, ordinal)), begun, changes.flags
-    ).select_from(changes.source.join(before, on))
+        changes.ordinal, sa.case((before <= start, ordinal)), before, changes.flags
+    ).select_from(changes.source.join(preceding_version, on))
     links = link(session, rows, sa.Column(BASE, target[START].type))
     inherit(session, staged, links, [*record, START, *OPEN])
     base = target.clause.alias(Alias.PRECEDING)
@@ -294,7 +299,7 @@ def _delete(
 ) -> int:
     """Close the active versions of records at the ends that the files give.
 
-    The first row of a record closes it; a further one finds no active version.
+    The first row of a record counts: after it, no version is active.
 
     Raises:
         RequestError: if a file gives none.

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from destination.rows import BegunSource, RowSource
+from destination.rows import PeekedSource, RowSource
 from destination.schema import INTEGER_TYPES
 from destination.warehouse.base import Session
 from destination.warehouse.carried import Carried, carry
@@ -70,7 +70,7 @@ def replace(
         return _upsert_carried(target, key, carried, then)
     empty = is_empty(session, target)
     copied: int | None = None
-    with BegunSource(sources[0]) as first:
+    with PeekedSource(sources[0]) as first:
         files = [first, *sources[1:]]
         if empty or (large and _follows(session, target, key, first)):
             copy = partial(_copy_straight, session, target, key, files)
@@ -134,9 +134,9 @@ def _copy(session: Session, target: StoredTable, source: RowSource) -> int | Non
 
 
 def _follows(
-    session: Session, target: StoredTable, key: Sequence[str], source: BegunSource
+    session: Session, target: StoredTable, key: Sequence[str], source: PeekedSource
 ) -> bool:
-    """Whether a file's first rows lie behind all of the table's, as those of a growing table do."""
+    """Whether a file's first rows have greater keys than all of the table's."""
     name = key[0]
     if not target.mergeable or len(key) > 1 or target.get(name).column.type not in INTEGER_TYPES:
         return False
@@ -180,9 +180,9 @@ def _upsert_carried(
 
 
 def _may_replace_rows(session: Session, target: StoredTable, staged: Staged) -> bool:
-    """Whether rows may be deleted and inserted anew, and are so many that it takes less time.
+    """Whether to delete rows and insert them again: allowed, and faster since they are many.
 
-    Few rows of a large table are scattered over it: visiting each place once is better.
+    Few rows of a large table are scattered over it: an upsert visits each page once.
     """
     whole = {column.name for column in staged.columns} == {c.name for c in target.columns}
     if not (target.standalone and target.mergeable and whole):

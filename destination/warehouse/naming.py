@@ -92,7 +92,7 @@ class Naming:
         return self._with_suffix(name, "_" + hashlib.sha256(encoded).hexdigest()[:HASH_CHARACTERS])
 
     def key(self, table: str) -> str:
-        """A name for a table's key and its index: another one each time it is asked for.
+        """A new name for a table's key and its index, different in each call.
 
         A table that was renamed by hand may keep its key's name when another takes its own.
         """
@@ -102,13 +102,13 @@ class Naming:
         """The full name that a comment tells; the stored name if it tells none."""
         text = comment or ""
         for remark in NAME_REMARK.finditer(text):
-            told = text[remark.end() :]
-            for name in (told, told.split("\n", 1)[0]):
+            rest = text[remark.end() :]
+            for name in (rest, rest.split("\n", 1)[0]):
                 if name and self.stored(name) == stored:
                     return name
         return stored
 
-    def told_type(self, stored: str, comment: str | None) -> DataType | None:
+    def noted_type(self, stored: str, comment: str | None) -> DataType | None:
         """The Fivetran type that a column's comment tells, if it does."""
         return next(
             (
@@ -122,14 +122,14 @@ class Naming:
     def words(self, stored: str, comment: str | None) -> str:
         """What a comment says besides what this project wrote into it."""
         words = self._without_name(stored, comment)
-        kind = self.told_type(stored, comment)
+        kind = self.noted_type(stored, comment)
         return words if kind is None else _without(words, TYPE + kind.value)
 
-    def comment(self, words: str, name: str, told_type: DataType | None = None) -> str | None:
+    def comment(self, words: str, name: str, noted_type: DataType | None = None) -> str | None:
         """A comment of these words that tells a full name and a type where the warehouse does not."""
         lines = [words] if words else []
-        if told_type is not None:
-            lines.append(TYPE + told_type.value)
+        if noted_type is not None:
+            lines.append(TYPE + noted_type.value)
         if name != self.stored(name):
             lines.append(NAME + name)
         return "\n".join(lines) or None

@@ -1,4 +1,4 @@
-"""Staging: the rows of batch files in a table of this transaction, numbered in their order."""
+"""Staging: the rows of batch files in temporary tables, numbered in their order."""
 
 from __future__ import annotations
 
@@ -110,9 +110,9 @@ def stage_partial(
 class _Staging:
     """Staging tables that are being filled.
 
-    Their columns have the types of the wire, and names of their own that are short and cannot meet
-    those that the project adds. What is staged has the types and collations of the target's columns,
-    so that values compare, and are refused, as they are there.
+    Their columns have the types in which values arrive, and short names: c0, c1 and so on. `staged`
+    converts them to the types and collations of the target's columns, so that values compare, and are
+    refused, as in the target.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class _Staging:
         self._parts = [self._create(numbers, arriving) for numbers in ranges]
 
     def append(self, rows: Rows, file: str) -> None:
-        """Copy the rows of a file behind those that are there."""
+        """Append the rows of a file."""
         self._files.append((self._count, file))
         fields = {column.name: i for i, column in enumerate(rows.columns)}
         numbered = _numbered(rows, self._count)
@@ -142,7 +142,7 @@ class _Staging:
             return
         first = self._count
         for batch in numbered:
-            with _rows_behind(self._count - first):
+            with _after_rows(self._count - first):
                 for part in self._parts:
                     self._copy(part, fields, [batch])
             self._count += batch.num_rows
@@ -150,7 +150,7 @@ class _Staging:
     def _copy(
         self, part: Part, fields: Mapping[str, int], batches: Iterable[pa.RecordBatch]
     ) -> int:
-        """Copy to a part what it takes of rows, whose fields these are; a mask and a number follow."""
+        """Copy the columns of a part; after the rows' fields come the mask, if any, and the number."""
         places = {f"c{i}": fields.get(self.columns[i].name) for i in part.numbers}
         taken = {name: place for name, place in places.items() if place is not None}
         if MASK in part.table.c:
@@ -185,7 +185,7 @@ class _Staging:
         return Part(self._session.create_staging(columns), numbers)
 
     def _converted(self, part: Part) -> Part:
-        """The rows of a part as values of the target's types."""
+        """The rows of a part, converted to the target's types."""
         others = [i for i in part.numbers if self._kinds[i].name != self._wire[i]]
         if not others:
             return part
@@ -216,7 +216,7 @@ class _Staging:
     def _refused(
         self, source: sa.Table, target: sa.Table, columns: Sequence[int]
     ) -> BatchFileError:
-        """The first row that cannot be converted; found by halving, as its number is not told."""
+        """The first row that cannot be converted, found by halving: its number is not known."""
 
         def refusal(columns: Sequence[int], begin: int, end: int) -> str | None:
             names = [f"c{i}" for i in columns]
@@ -238,8 +238,8 @@ class _Staging:
 
 
 @contextmanager
-def _rows_behind(count: int) -> Iterator[None]:
-    """Number the row that is refused behind so many others."""
+def _after_rows(count: int) -> Iterator[None]:
+    """Add so many earlier rows to the number of a row that is refused."""
     try:
         yield
     except BatchFileError as error:
@@ -249,9 +249,10 @@ def _rows_behind(count: int) -> Iterator[None]:
 
 
 def joined(parts: Sequence[Part]) -> sa.FromClause:
-    """Whole rows, to select from; nothing else is joined before their parts are.
+    """Whole rows, to select from.
 
-    Otherwise the rows of a join would have more columns than the warehouse may allow.
+    The offset keeps the planner from joining anything else first: such a join could have more columns
+    than the warehouse allows.
     """
     first, *others = (part.table for part in parts)
     if not others:
@@ -278,10 +279,9 @@ def stored_columns(target: StoredTable, columns: Iterable[Column]) -> tuple[Stor
 
 
 def analyze(session: Session, staged: Staged) -> None:
-    """Tell the planner how many different keys there are, before rows are looked up by them.
+    """Let the planner know how many different keys there are, before rows are looked up by them.
 
-    It would take every staging table for one of few keys, and look each up where reading the target
-    once is faster.
+    Without that it expects few keys and looks each one up, where reading the target once is faster.
     """
     names = {value.key for value in staged.key}
     for part in staged.parts:

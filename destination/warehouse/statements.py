@@ -1,6 +1,6 @@
-"""Statements about the rows of batch files, wherever those are: staged, or carried by the statement.
+"""Statements about the rows of batch files: staged ones, or those that the statement carries.
 
-Each is made by a pure function, so that what it makes may be remembered by what it is given.
+Each is made by a pure function of its arguments, so that it can be cached.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from destination.warehouse.stored import StoredColumn, StoredTable
 from destination.warehouse.tables import closed
 
 Build = Callable[..., sa.Executable]
-"""Makes a statement of a session, of rows, and of what else it is about."""
+"""Makes a statement from a session, rows and further arguments."""
 
 OPEN_END = datetime(9999, 12, 31, 23, 59, 59, 999000, UTC)
 """The end of an active version."""
 OPEN: Values = {END: sa.literal(OPEN_END, sa.DateTime(timezone=True)), ACTIVE: sa.true()}
-"""What holds of a version that does not say how long it holds: no earlier one tells."""
+"""End and active flag of a version that says neither: they are never taken from an earlier version."""
 FOLLOWING = "following"
 
 
@@ -58,7 +58,7 @@ def last_rows(session: Session, rows: Rows, key: Sequence[str]) -> sa.Select[Any
 def upserting(
     session: Session, rows: Rows, target: StoredTable, key: Sequence[str]
 ) -> sa.Executable:
-    """Insert rows, or update those of the same key; the last of a key counts."""
+    """Insert rows, or update those of the same key; of several rows with one key, the last is taken."""
     stored_key = [target.get(name).name for name in key]
     names = [column.name for column in rows.columns]
     return session.upsert(target.clause, last_rows(session, rows, key), names, stored_key)
@@ -153,7 +153,7 @@ def completing(
     key: Sequence[str],
     record: Sequence[str],
 ) -> sa.Executable:
-    """Merge partial versions, no two of one record, completed from those that precede them."""
+    """Merge partial versions, no two of one record, each completed from the version before it."""
     columns = stored_columns(target, table.columns)
     base, on = preceding(session, rows.clause, target, record, rows.values)
 
@@ -176,7 +176,10 @@ def preceding(
     record: Sequence[str],
     values: Values,
 ) -> tuple[sa.FromClause, sa.ColumnElement[bool]]:
-    """Of partial versions, those in the table that precede them in time; see `Session.preceding`."""
+    """Of each partial version, the latest version in the table that starts before it.
+
+    See `Session.preceding`.
+    """
     same = {target.get(name).name: values[name] for name in record}
     return session.preceding(rows, target.clause, same, (target.get(START).name, values[START]))
 

@@ -78,7 +78,7 @@ class StoredTable:
         name: as the request names it.
         columns: its columns, in the order they have in the warehouse.
         key_constraint: the name of its primary key; None if it has none.
-        standalone: whether a row may be deleted and inserted anew without anybody noticing: no
+        standalone: whether a row may be deleted and inserted again without side effects: no
             trigger, foreign key, rule or policy is about the table.
         mergeable: whether a statement can insert or update by the key; not if deferrable, nor by rules.
         policies: the row-level security policies that hide rows from us; None if none may.
@@ -179,7 +179,7 @@ class StoredTable:
         if self.key == {START}:
             raise RequestError(
                 f'{self.name} has no column in its primary key but "{START}", so its records cannot '
-                f"be told apart: re-sync the table"
+                f"be distinguished: re-sync the table"
             )
 
     def require_every_row(self) -> None:

@@ -112,8 +112,8 @@ def column_comment(session: Session, column: Column, old: StoredColumn | None = 
     """
     naming = session.capabilities.naming
     words = naming.words(old.name, old.comment) if old is not None else ""
-    told_type = column.type if session.type_remark(column) else None
-    return naming.comment(words, column.name, told_type)
+    noted_type = column.type if session.type_remark(column) else None
+    return naming.comment(words, column.name, noted_type)
 
 
 def key_name(session: Session, clause: sa.Table) -> quoted_name:

@@ -209,9 +209,9 @@ class _Channel(SSHChannel):
         self._local.transport.resumeProducing()
 
     def openFailed(self, reason: ConchError) -> None:
-        told = getattr(reason, "value", b"")
+        text = getattr(reason, "value", b"")
         self._local.tunnel.not_passed_on(
-            told.decode(errors="replace")[:200] if told else "the connection was lost"
+            text.decode(errors="replace")[:200] if text else "the connection was lost"
         )
         self._local.transport.abortConnection()
 

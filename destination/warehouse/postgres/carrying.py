@@ -122,7 +122,7 @@ def parameters(rows: pa.RecordBatch, types: Sequence[str]) -> Mapping[str, Param
 def _encoded(row: pa.RecordBatch) -> Iterator[bytes]:
     """The values of a single row in PostgreSQL's binary format.
 
-    COPY has them one behind the other, each behind its length, and in front of all their number.
+    COPY has their number first, then each value after its length.
     """
     encoder = ArrowToPostgresBinaryEncoder(row.schema)
     header = encoder.write_header()

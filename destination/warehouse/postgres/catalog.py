@@ -154,7 +154,7 @@ def _equalities(session: Session, name: TableName) -> tuple[tuple[str, str], ...
 
 
 def plain_key(session: Session, target: StoredTable) -> str | None:
-    """The definition of a table's key, if its index can be dropped and built anew without a trace."""
+    """The definition of a table's key, if its index can be dropped and rebuilt unchanged."""
     driver, (table, _) = driver_of(session.connection), names_of(target.clause)
     with as_sqlalchemy(driver, PLAIN_KEY_QUERY):
         row = driver.execute(PLAIN_KEY_QUERY, (table.as_string(),)).fetchone()
@@ -217,7 +217,7 @@ def _stored_column(
         naming.full(name, comment),
         base_type,
         modifier,
-        naming.told_type(name, comment),
+        naming.noted_type(name, comment),
         primary_key=primary_key,
     )
     marked = is_mark(options, name)

@@ -1,4 +1,4 @@
-"""Uploaded certificates handed to libpq, which reads files, without leaving a file behind."""
+"""Uploaded certificates as files in memory, since libpq reads files."""
 
 from __future__ import annotations
 

@@ -199,7 +199,7 @@ def _opening(
 
 
 class ContractDialect(PGDialect_psycopg):
-    """PostgreSQL by psycopg; what SQLAlchemy itself asks a new server is asked under the contract.
+    """PostgreSQL by psycopg; SQLAlchemy's own queries to a new server run under the contract.
 
     Args:
         variants: by the extensions that make them, what variants of PostgreSQL set besides.

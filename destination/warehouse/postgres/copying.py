@@ -36,7 +36,7 @@ class Copying:
         target: the table.
         columns: its columns, in the order of the record batches' fields.
         cancellation: gives the work up.
-        progress: told of all rows that are sent.
+        progress: counts the rows that are sent.
         between: what is done about every second, while no statement runs; None if nothing is.
     """
 

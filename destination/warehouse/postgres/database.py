@@ -78,7 +78,7 @@ class RetryPolicy:
     """How long transient trouble is retried.
 
     Args:
-        seconds: how long after the first failure a new attempt is begun.
+        seconds: for how long after the first failure new attempts are made.
         longest_wait: the most seconds between two attempts.
         attempts: the fewest attempts, however long each takes.
     """
@@ -266,14 +266,14 @@ class PostgresWarehouse(Warehouse):
 
     @contextmanager
     def _explained(self, subject: str, cancellation: Cancellation) -> Iterator[None]:
-        begun = time.monotonic()
+        started = time.monotonic()
         try:
             yield
         except (DBAPIError, sa.exc.TimeoutError) as error:
             cancellation.check()
             explained = explain(error, subject, self._parameters.get("dbname"))
             if isinstance(explained, UnreachableError):
-                waited = time.monotonic() - begun
+                waited = time.monotonic() - started
                 raise UnreachableError(f"{explained}; tried for {waited:.0f} s") from error
             raise explained from error
 
@@ -353,7 +353,7 @@ class PostgresWarehouse(Warehouse):
 
 @contextmanager
 def _left_if_read_only(connection: sa.Connection) -> Iterator[None]:
-    """Have the next attempt connect anew: after a failover the primary is another server."""
+    """Make the next attempt connect again: after a failover the primary is another server."""
     try:
         yield
     except DBAPIError as error:

@@ -1,4 +1,4 @@
-"""PostgreSQL's errors told to the customer: what happened and the remedy, never a row's value.
+"""PostgreSQL's errors in words for the customer: what happened and the remedy, never a row's value.
 
 Nothing here reads the server's words, which are of its own language: an error is known by its SQLSTATE,
 its fields and the statement that failed. PostgreSQL puts values into its messages, and functions of the
@@ -288,11 +288,11 @@ def _place(context: str, table: str, columns: Mapping[str, str]) -> tuple[int, s
     Its last line has, among words of the server's language, the table's name, the row's number and,
     at the end, the column's name.
     """
-    _, found, behind = context.rpartition("\n")[2].partition(table)
-    number = re.search(r"\d+", behind) if found else None
+    _, found, after = context.rpartition("\n")[2].partition(table)
+    number = re.search(r"\d+", after) if found else None
     if number is None:
         return None
-    rest = behind[number.end() :]
+    rest = after[number.end() :]
     named = [name for name in columns if rest.endswith(name)]
     return int(number[0]), max(named, key=len, default=None)
 
@@ -334,7 +334,7 @@ def _tells_no_row(error: DBAPIError, diagnostic: psycopg.errors.Diagnostic) -> b
 
 
 def _without_state(cause: BaseException | None) -> str:
-    """What libpq says of a connection; what the driver says of values is not told."""
+    """What libpq says of a connection; the driver's text about values is not shown."""
     if not isinstance(cause, psycopg.OperationalError):
         return f"the driver refused it ({type(cause).__name__})"
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
@@ -351,7 +351,7 @@ def _of_pooler(cause: BaseException | None, state: str) -> str | None:
 
 
 def _by_sign(message: str) -> str | None:
-    return next((told for sign, told in CONNECTION_REMEDIES.items() if sign in message), None)
+    return next((remedy for sign, remedy in CONNECTION_REMEDIES.items() if sign in message), None)
 
 
 def _by_state(words: Mapping[str, str], state: str) -> str | None:

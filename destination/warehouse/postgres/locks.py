@@ -1,8 +1,8 @@
 """Advisory locks between sessions of this project, and who holds a lock that one waits for.
 
-The log and the customer are told who holds it, with the statement that ends that session. This module
-ends none: a connector that was paused may go on, find its session lost, and apply its batch again, over
-newer rows.
+The log and the message to the customer name the holder, and the statement that ends its session. This
+module ends none: a connector that was paused may go on, find its session lost, and apply its batch
+again, over newer rows.
 """
 
 from __future__ import annotations
@@ -90,10 +90,10 @@ class Holder:
             "application": self.application and f'"{self.application}"',
             "address": self.address,
             "state": self.state and f"{self.state}{client}, for {self.state_seconds} s",
-            "transaction": self.seconds is not None and f"begun {self.seconds} s ago",
+            "transaction": self.seconds is not None and f"started {self.seconds} s ago",
         }
-        told = "; ".join(f"{name} {value}" for name, value in known.items() if value)
-        return f"session {self.pid} ({told})"
+        shown = "; ".join(f"{name} {value}" for name, value in known.items() if value)
+        return f"session {self.pid} ({shown})"
 
 
 def of_schema(schema: str) -> int:
@@ -117,7 +117,7 @@ def _lock_number(what: str) -> int:
 
 def holders_of(connection: sa.Connection, number: int) -> str:
     """Who holds an advisory lock, and the remedy."""
-    return _told(_ask(connection, OF_NUMBER, number))
+    return _names(_ask(connection, OF_NUMBER, number))
 
 
 def others_wait(connection: sa.Connection, table: str) -> bool:
@@ -138,7 +138,7 @@ def noted(connection: sa.Connection) -> Iterator[None]:
                 driver_of(connection).rollback()
                 begin(connection)
                 if holders := _in_the_way(connection, error):
-                    error.add_note(f"locked by {_told(holders)}")
+                    error.add_note(f"locked by {_names(holders)}")
         raise
 
 
@@ -162,7 +162,7 @@ def _ask(connection: sa.Connection, query: sql.Composed, *values: object) -> Seq
         return cursor.execute(query, values).fetchall()
 
 
-def _told(holders: Sequence[Holder]) -> str:
+def _names(holders: Sequence[Holder]) -> str:
     if not holders:
         return "a session that has just ended"
     more = len(holders) - SHOWN

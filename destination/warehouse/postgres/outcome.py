@@ -19,7 +19,7 @@ LOST = "lost in a crash"
 
 NUMBER: LiteralString = "pg_current_xact_id()::text"
 ERA: LiteralString = "pg_stat_get_bgwriter_stat_reset_time()::text"
-"""The server's statistics begin anew when it recovers from a crash, and are not replicated."""
+"""When statistics were reset: a server does so when it recovers from a crash. It is not replicated."""
 ACTIVITY = sa.table(
     "pg_stat_activity", sa.column("pid"), sa.column("backend_xid"), schema="pg_catalog"
 )
@@ -39,7 +39,7 @@ class Transaction:
     era: str
 
     @classmethod
-    def begun(
+    def start(
         cls, connection: sa.Connection, queries: Sequence[sql.Composable] = ()
     ) -> tuple[Transaction, list[tuple[Any, ...]]]:
         """Begin a transaction that writes; with it the first row of each further query."""
@@ -47,14 +47,14 @@ class Transaction:
         return cls(number, era), rows
 
     def outcome(self, session: Session, landed: Callable[[Session], bool] | None) -> str:
-        """What became of it, asked in a later session.
+        """What became of it.
 
-        A server that has not noticed that the connection is lost has its session ended. In another
-        era, work that may be done again counts as lost, and other work is looked for.
+        If the server still runs the lost session, end that. In another era, work that may be repeated
+        counts as lost; for other work, look for its rows.
 
         Args:
-            session: where to ask.
-            landed: the transaction's session's of that name.
+            session: a later session.
+            landed: `Session.landed` of the lost transaction.
         """
         if session.scalar(sa.select(sa.text(ERA))) != self.era:
             return COMMITTED if landed is not None and landed(session) else LOST

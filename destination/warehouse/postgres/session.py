@@ -54,7 +54,7 @@ MANY_TEXTS = 32
 """So many texts share a page only if they are short. PostgreSQL would move each of them out of the row,
 which takes twice the space and five times as long."""
 CLAIM_SECONDS = 30
-"""For how long a table is claimed, in short attempts with pauses between, before work is begun anew."""
+"""How long to try to lock a table, in short attempts with pauses, before the work is retried."""
 ATTEMPT = "1s"
 PAUSE_SECONDS = 4
 SURVEYED = 20
@@ -124,7 +124,7 @@ class PostgresSession(PostgresExpressions, Session):
             if table is None
             else (locks.attempt(locks.of_table(self, table)), catalog.description(self, table))
         )
-        transaction, rows = Transaction.begun(self.connection, queries)
+        transaction, rows = Transaction.start(self.connection, queries)
         self.connection.begin()
         self._number = transaction.number
         if table is not None and rows[0] == (True,):
@@ -186,8 +186,8 @@ class PostgresSession(PostgresExpressions, Session):
     def _claim(self, table: sa.Table) -> None:
         """Lock a table against everybody, once, and let readers through until that succeeds.
 
-        Whoever waits for this lock holds up all who want to read after that. So each attempt is
-        short, and behind it there is a pause.
+        Whoever waits for this lock blocks all later readers. So each attempt is short, and a pause
+        follows it.
 
         Raises:
             DBAPIError: if somebody else still holds a lock at the end.
@@ -229,12 +229,12 @@ class PostgresSession(PostgresExpressions, Session):
             return
         waits = [sa.func.set_config("lock_timeout", limit, True) for limit in (LOOK, LOCK_TIMEOUT)]
         waiting = sa.select(waits[0], sa.func.pg_advisory_xact_lock(number), waits[1])
-        begun = time.monotonic()
+        started = time.monotonic()
         with telemetry.waiting("lock"):
             while not self._unless(NOT_IN_TIME, lambda: self.connection.execute(waiting).all()):
                 self.cancellation.check()
                 holder = locks.holders_of(self.connection, number)
-                waited = time.monotonic() - begun
+                waited = time.monotonic() - started
                 logger.warning("%s: waits since %.0f s for a lock of %s", subject, waited, holder)
 
     def keep_writers_out(self, table: sa.Table) -> None:

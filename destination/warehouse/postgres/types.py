@@ -145,7 +145,7 @@ def bare(name: str) -> str:
 
 
 def type_remark(column: Column) -> bool:
-    """Whether a column is told apart from others of its PostgreSQL type by a comment."""
+    """Whether a comment must say the column's Fivetran type, as two share its PostgreSQL type."""
     return column.type is DataType.XML
 
 
