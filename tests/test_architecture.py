@@ -2,7 +2,9 @@
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,8 +27,13 @@ STARTERS = {"cli.py", "server.py"}
 LIMIT = 400
 
 
+@cache
+def nodes(path: Path) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(path.read_text())))
+
+
 def imports(module: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse((PACKAGE / module).read_text())):
+    for node in nodes(PACKAGE / module):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -36,11 +43,7 @@ def imports(module: Path) -> Iterator[str]:
 
 def called(module: Path) -> set[str]:
     """The names of functions that a module calls."""
-    calls = [
-        node
-        for node in ast.walk(ast.parse((PACKAGE / module).read_text()))
-        if isinstance(node, ast.Call)
-    ]
+    calls = [node for node in nodes(PACKAGE / module) if isinstance(node, ast.Call)]
     return {call.func.id for call in calls if isinstance(call.func, ast.Name)}
 
 
@@ -90,7 +93,9 @@ def test_variant_of_a_kind_is_known_where_it_is_chosen(module: Path) -> None:
 @pytest.mark.parametrize("path", WHOLE, ids=lambda path: str(path.relative_to(ROOT)))
 def test_module_says_what_it_is_for_and_is_one_thing(path: Path) -> None:
     source = path.read_text()
-    assert ast.get_docstring(ast.parse(source))
+    module = nodes(path)[0]
+    assert isinstance(module, ast.Module)
+    assert ast.get_docstring(module)
     assert len(source.splitlines()) <= LIMIT
 
 
@@ -134,3 +139,13 @@ def test_tester_shares_only_the_wire_with_the_connector() -> None:
     for path in (PACKAGE.parent / "destination_tester").rglob("*.py"):
         found = {name for name in imports(path) if name.split(".")[0] == "destination"}
         assert {name.split(".")[1] for name in found if "." in name} <= {"sdk"}, path
+
+
+def test_no_two_tests_have_the_same_name() -> None:
+    counts = Counter(
+        node.name
+        for path in sorted((ROOT / "tests").rglob("test_*.py"))
+        for node in nodes(path)
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+    )
+    assert [name for name, count in counts.items() if count > 1] == []

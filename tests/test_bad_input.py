@@ -57,7 +57,9 @@ def refused(client: Client, database: Database, content: bytes, kind: str = "rep
         (b"id,value,n\n1,a,1\n\n", "row 2"),
     ],
 )
-def test_malformed_csv(client: Client, database: Database, content: bytes, told: str) -> None:
+def test_malformed_csv_is_refused_with_the_file_and_the_reason(
+    client: Client, database: Database, content: bytes, told: str
+) -> None:
     message = refused(client, database, content)
     assert told in message
     assert "bad.csv" in message
@@ -71,7 +73,7 @@ def test_delete_file_without_its_key(client: Client, database: Database) -> None
     assert '"id"' in refused(client, database, b"value\na\n", "delete")
 
 
-def test_unmodified_key(client: Client, database: Database) -> None:
+def test_key_that_is_unmodified_is_refused(client: Client, database: Database) -> None:
     content = f"id,value\n{UNMODIFIED_STRING},a\n".encode()
     assert 'row 1, column "id"' in refused(client, database, content, "update")
 

@@ -38,7 +38,7 @@ def test_no_host_means_the_embedded_warehouse() -> None:
 
 
 @pytest.mark.parametrize("mode", list(SslMode))
-def test_every_tls_mode(mode: SslMode) -> None:
+def test_certificate_authority_is_kept_for_modes_that_verify(mode: SslMode) -> None:
     upload = base64.b64encode(PEM).decode()
     configuration = Configuration.parse({**FILLED_IN, "sslmode": mode.word, "sslrootcert": upload})
     assert configuration.sslmode is mode
@@ -79,7 +79,7 @@ def test_binary_certificate_is_taken() -> None:
     assert configuration.sslrootcert.startswith(b"-----BEGIN CERTIFICATE-----")
 
 
-def test_form(stub: DestinationConnectorStub) -> None:
+def test_form_offers_fields_with_defaults_and_four_tests(stub: DestinationConnectorStub) -> None:
     form = stub.ConfigurationForm(common.ConfigurationFormRequest())
     assert form.schema_selection_supported
     assert form.table_selection_supported

@@ -269,7 +269,7 @@ class Life(Lifetime):
                     assert before[END] < after[START]
 
 
-def test_whole_lives(
+def test_any_sequence_of_calls_does_what_the_model_does(
     stub: DestinationConnectorStub, session_connection: psycopg.Connection
 ) -> None:
     machine = type("Life", (Life,), {"stub": stub, "connection": session_connection})

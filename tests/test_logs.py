@@ -36,7 +36,9 @@ def output() -> Iterator[io.StringIO]:
         (logging.CRITICAL, "SEVERE"),
     ],
 )
-def test_levels(output: io.StringIO, level: int, name: str) -> None:
+def test_line_is_one_json_object_with_fivetrans_level(
+    output: io.StringIO, level: int, name: str
+) -> None:
     logging.getLogger("destination.tests").log(level, "done\nwith %s", "é\N{LINE SEPARATOR}")
     (line,) = output.getvalue().splitlines()
     assert json.loads(line) == {

@@ -23,12 +23,12 @@ from tests.migrations import (
 )
 
 
-def test_drop_table(soft: Client) -> None:
+def test_dropped_table_is_gone(soft: Client) -> None:
     twice(soft, "t", **drop_table())
     assert soft.describe("t").not_found
 
 
-def test_rename_table(soft: Client, database: Database) -> None:
+def test_renamed_table_keeps_its_columns_and_rows(soft: Client, database: Database) -> None:
     twice(soft, "t", **rename_table("t", "長" * 30))
     assert soft.describe("t").not_found
     described = soft.describe("長" * 30).table
@@ -44,7 +44,7 @@ def test_rename_table_refused(soft: Client) -> None:
     assert "does not exist" in refused(soft, "nil", **rename_table("nil", "nothing"))
 
 
-def test_rename_column(soft: Client, database: Database) -> None:
+def test_renamed_column_keeps_its_place_and_values(soft: Client, database: Database) -> None:
     twice(soft, "t", **rename_column("desc", "x" * 70))
     assert soft.describe("t").table.columns[2] == column("x" * 70)
     twice(soft, "t", **rename_column("x" * 70, "desc"))
@@ -54,7 +54,7 @@ def test_rename_column(soft: Client, database: Database) -> None:
     assert len(database.rows("t")) == 3
 
 
-def test_copy_table(soft: Client, database: Database) -> None:
+def test_copied_table_has_the_same_columns_and_rows(soft: Client, database: Database) -> None:
     twice(soft, "t", **copy_table("t", "u"))
     assert list(soft.describe("u").table.columns) == list(SOFT.columns)
     assert database.rows("u") == database.rows("t")
@@ -64,7 +64,7 @@ def test_copy_table(soft: Client, database: Database) -> None:
     assert "exists already" in refused(soft, "t", **copy_table("t", "v"))
 
 
-def test_copy_column(soft: Client, database: Database) -> None:
+def test_copied_column_has_the_same_type_and_values(soft: Client, database: Database) -> None:
     twice(soft, "t", **copy_column("id", "copied"))
     assert soft.describe("t").table.columns[-1] == column("copied", common.INT)
     assert all(row[0] == row[-1] for row in database.rows("t"))

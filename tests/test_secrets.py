@@ -196,7 +196,7 @@ CONSTRAINTS = {
 }
 
 
-def test_marked_traffic(
+def test_secrets_are_nowhere_in_calls_that_succeed_or_fail(
     traffic: Connector, password_server: OwnServer, schema: str, tmp_path: Path
 ) -> None:
     """Marked passwords, keys and values, in calls that succeed and that fail in every layer."""

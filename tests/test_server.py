@@ -188,7 +188,7 @@ def test_start_waits_for_no_library_that_few_need(package: str) -> None:
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
 
 
-def test_version() -> None:
+def test_version_option_prints_the_version() -> None:
     printed = subprocess.run(
         [sys.executable, "main.py", "--version"],
         cwd=ROOT, capture_output=True, text=True, check=True,

@@ -44,7 +44,9 @@ def key(database: Database) -> list[tuple[object, ...]]:
     return database.execute(KEY)
 
 
-def test_key_is_as_before(client: Client, database: Database) -> None:
+def test_key_that_was_dropped_for_the_load_is_rebuilt_unchanged(
+    client: Client, database: Database
+) -> None:
     assert client.create(TABLE).success
     before, old = key(database), number(database)
     assert client.write(TABLE, replace=[ROWS[:500], ROWS[500:]]).success

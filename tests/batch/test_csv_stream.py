@@ -80,7 +80,7 @@ TEXTS = st.text(st.characters(codec="utf-8")) | st.sampled_from(
     rows=st.lists(st.tuples(TEXTS, st.integers(0, 9), TEXTS), max_size=50),
     size=st.integers(32, 128) | st.sampled_from([512, 4096]),
 )
-def test_rows_come_back_whatever_they_hold_and_however_blocks_fall(
+def test_streamed_rows_come_back_whatever_they_hold_and_however_blocks_fall(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, int, str]], size: int
 ) -> None:
     cells = [[first, str(number), last] for first, number, last in rows]

@@ -115,7 +115,7 @@ def numbers(draw: st.DrawFn) -> str:
 @example(["-" + "9" * 30], column(38, 10))
 @example(["0E+400", "-0E-400"], column(1, 1))
 @example(["1" * 60 + "E-59"], column(1, 0))
-def test_texts(texts: list[str], target: Column) -> None:
+def test_numbers_are_rounded_alike_however_they_arrive(texts: list[str], target: Column) -> None:
     right = expected([Decimal(text) for text in texts], target)
     assert by_stream(texts, target) == right
     assert by_blocks(texts, target) == right
@@ -168,7 +168,7 @@ def test_doubles_of_parquet(values: list[float], target: Column) -> None:
     "text", ["", ".", "-", "1e", "e5", "NaN", "0x10", "1_0", "١", "1 2", "--1"]
 )
 @pytest.mark.parametrize("target", [column(38, 10), column(5, 2), Column("v", DataType.DECIMAL)])
-def test_no_number(text: str, target: Column) -> None:
+def test_what_is_no_number_is_refused(text: str, target: Column) -> None:
     assert by_blocks([f'"{text}"'], target) == 1
     assert by_parquet(pa.array([text]), target) == 1
 

@@ -233,7 +233,7 @@ def written(kind: pa.DataType, values: list[Any]) -> pa.Array:
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda kind: kind.value)
 @pytest.mark.parametrize(("kind", "values", "models"), CASES, ids=lambda case: str(case) if isinstance(case, pa.DataType) else "")  # fmt: skip
-def test_native_value(
+def test_native_value_is_converted_exactly_or_refused(
     kind: pa.DataType, values: list[Any], models: dict[DataType, Model], target: DataType
 ) -> None:
     model = models.get(target)
@@ -341,5 +341,5 @@ def test_nested_column_is_refused(array: pa.Array, target: DataType) -> None:
 
 
 @given(days=st.lists(st.integers(-2_440_588, 2_145_042_905), min_size=1))
-def test_any_date(days: list[int]) -> None:
+def test_any_native_date_is_taken(days: list[int]) -> None:
     assert taken(of_units(pa.date32(), days), column(DataType.NAIVE_DATE)) == days

@@ -33,7 +33,7 @@ def parsed(parse: Parse, *texts: str | None) -> list[int | None]:
 @example(date(1969, 12, 31))
 @example(date(2000, 2, 29))
 @example(date(9999, 12, 31))
-def test_dates(day: date) -> None:
+def test_iso_dates_are_read(day: date) -> None:
     assert parsed(temporal.parse_dates, day.isoformat()) == [(day - date(1970, 1, 1)).days]
 
 
@@ -64,7 +64,7 @@ def written(year: int, month: int, day: int) -> str:
 @given(clock=st.times(), digits=st.integers(0, 9))
 @example(time(23, 59, 59, 999_999), 9)
 @example(time(0, 0), 0)
-def test_times(clock: time, digits: int) -> None:
+def test_times_are_read_and_cut_to_microseconds(clock: time, digits: int) -> None:
     """Digits past the microsecond are cut."""
     fraction = f"{clock.microsecond:06}789"[:digits]
     seconds = f":{clock.second:02}" + (f".{fraction}" if fraction else "")
@@ -84,7 +84,9 @@ OFFSETS = st.integers(-23 * 60 - 59, 23 * 60 + 59)
 @given(moment=st.datetimes(), minutes=OFFSETS, colon=st.booleans(), separator=st.sampled_from("T "))
 @example(moment=datetime(2020, 1, 1), minutes=-210, colon=True, separator="T")
 @example(moment=datetime(2020, 1, 1), minutes=345, colon=False, separator=" ")
-def test_date_times(moment: datetime, minutes: int, separator: str, *, colon: bool) -> None:
+def test_date_times_are_read_with_and_without_zones(
+    moment: datetime, minutes: int, separator: str, *, colon: bool
+) -> None:
     hours, rest = divmod(abs(minutes), 60)
     zone = f"{'-' if minutes < 0 else '+'}{hours:02}{':' if colon else ''}{rest:02}"
     local = moment.replace(tzinfo=UTC)

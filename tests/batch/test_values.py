@@ -90,7 +90,7 @@ def test_bytes_are_counted(data: bytes, byte: int) -> None:
     assert count_byte(pa.py_buffer(data), pa.scalar(byte, pa.uint8())) == data.count(bytes([byte]))
 
 
-def test_booleans() -> None:
+def test_only_true_and_false_are_booleans() -> None:
     assert values(DataType.BOOLEAN, "true", None, "false") == [True, None, False]
     for text in ("True", "", "1", "f"):
         with pytest.raises(RefusedError, match="is neither true nor false"):
@@ -111,7 +111,7 @@ def test_integers_to_the_last_one(kind: DataType, bits: int) -> None:
 @given(number=st.floats(allow_nan=False))
 @example(math.inf)
 @example(-math.inf)
-def test_doubles(number: float) -> None:
+def test_any_double_comes_back(number: float) -> None:
     text = {math.inf: "Infinity", -math.inf: "-Infinity"}.get(number, repr(number))
     assert values(DataType.DOUBLE, text) == [number]
 
@@ -119,7 +119,7 @@ def test_doubles(number: float) -> None:
 @given(number=st.floats(allow_nan=False, width=32))
 @example(math.inf)
 @example(-math.inf)
-def test_floats(number: float) -> None:
+def test_any_float_comes_back(number: float) -> None:
     text = {math.inf: "Infinity", -math.inf: "-Infinity"}.get(number, repr(number))
     assert values(DataType.FLOAT, text) == [number]
 

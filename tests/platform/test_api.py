@@ -39,7 +39,7 @@ def test_connection_is_tested_synced_and_resynced_and_its_tables_are_there(
     assert after[0][1] == 5_000
 
 
-def test_choice_holds(served: Served, schema: str) -> None:
+def test_what_is_chosen_is_synced_and_stays_chosen(served: Served, schema: str) -> None:
     made = served.shop(schema)
     path = f"/connections/{made['id']}"
     tables = {

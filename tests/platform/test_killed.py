@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.platform.fix_platform import wait
 
@@ -59,6 +60,7 @@ def running(directory: Path, auth: tuple[str, str] | None = None) -> Iterator[Ru
         process.wait(60)
 
 
+@pytest.mark.slow
 def test_killed_during_a_sync_it_comes_up_whole_and_goes_on(tmp_path: Path) -> None:
     directory = tmp_path / "state"
     with running(directory) as platform:

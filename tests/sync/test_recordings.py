@@ -34,7 +34,7 @@ def replay(syncs: Syncs, source_recordings: Path) -> Any:
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
-def test_hello(syncs: Syncs, replay: Any, format_name: str) -> None:
+def test_records_without_a_key_are_synced_once(syncs: Syncs, replay: Any, format_name: str) -> None:
     first, second = replay("sdk_hello", "--batch-file-type", format_name)
     assert (first.code, second.code) == (0, 0)
     assert syncs.rows("hello", "message", "_fivetran_deleted") == [("hello, world!", False)]
@@ -59,7 +59,9 @@ def test_simple_three_step_cursor(syncs: Syncs, source_recordings: Path) -> None
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
-def test_schema_change(syncs: Syncs, source_recordings: Path, format_name: str) -> None:
+def test_column_widens_as_its_values_change_type(
+    syncs: Syncs, source_recordings: Path, format_name: str
+) -> None:
     _, runs = recordings(source_recordings, "sdk_schema_change")
     kinds = ["bigint", "double precision", "text", "text"]
     for number, (run, kind) in enumerate(zip(runs, kinds, strict=True), 1):
@@ -71,7 +73,9 @@ def test_schema_change(syncs: Syncs, source_recordings: Path, format_name: str) 
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
-def test_three_operations(syncs: Syncs, replay: Any, format_name: str) -> None:
+def test_upserts_updates_and_deletes_are_counted(
+    syncs: Syncs, replay: Any, format_name: str
+) -> None:
     first, second = replay("sdk_three_operations", "--batch-file-type", format_name)
     assert (first.code, second.code) == (0, 0)
     rows = syncs.rows("three", "val_1", "_fivetran_deleted")
@@ -82,7 +86,9 @@ def test_three_operations(syncs: Syncs, replay: Any, format_name: str) -> None:
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
-def test_specified_types(syncs: Syncs, replay: Any, postgres_uri: str, format_name: str) -> None:
+def test_columns_have_the_types_that_the_source_specifies(
+    syncs: Syncs, replay: Any, postgres_uri: str, format_name: str
+) -> None:
     assert [
         each.code for each in replay("sdk_specified_types", "--batch-file-type", format_name)
     ] == [0, 0]
@@ -124,7 +130,7 @@ def test_specified_types(syncs: Syncs, replay: Any, postgres_uri: str, format_na
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
-def test_odd_values(syncs: Syncs, replay: Any, format_name: str) -> None:
+def test_odd_values_are_stored_with_warnings(syncs: Syncs, replay: Any, format_name: str) -> None:
     (outcome,) = replay("own_edge", "--batch-file-type", format_name)
     assert outcome.code == 0
     assert "source: disk nearly full" in outcome.warnings
@@ -139,7 +145,9 @@ def test_odd_values(syncs: Syncs, replay: Any, format_name: str) -> None:
     assert set(syncs.types("undeclared")) >= {"camel_case", "some_column", "_fivetran_id"}
 
 
-def test_partner_python(syncs: Syncs, source_recordings: Path) -> None:
+def test_partner_source_in_python_goes_on_from_its_state(
+    syncs: Syncs, source_recordings: Path
+) -> None:
     configuration, runs = recordings(source_recordings, "partner_python")
     (syncs.directory / "source.json").write_text(json.dumps(configuration))
     for run, cursor in zip(runs, (6, 12), strict=True):
@@ -151,7 +159,7 @@ def test_partner_python(syncs: Syncs, source_recordings: Path) -> None:
         assert syncs.rows("table_2", "b_1", "b_2") == [("b1", "ben")]
 
 
-def test_partner_go(syncs: Syncs, source_recordings: Path) -> None:
+def test_partner_source_in_go_goes_on_from_its_state(syncs: Syncs, source_recordings: Path) -> None:
     configuration, runs = recordings(source_recordings, "partner_go")
     (syncs.directory / "source.json").write_text(json.dumps(configuration))
     for run, cursor in zip(runs, (5, 10), strict=True):

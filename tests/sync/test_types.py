@@ -45,7 +45,7 @@ def decimal(precision: int, scale: int) -> Type:
         (Type(common.DECIMAL), decimal(5, 2), Type(common.DECIMAL)), (Type(common.DECIMAL), LONG, Type(common.DECIMAL)),
     ],
 )  # fmt: skip
-def test_wider_type(one: Type, other: Type, both: Type) -> None:
+def test_wider_type_holds_both(one: Type, other: Type, both: Type) -> None:
     assert widest(one, other) == widest(other, one)
     found = widest(one, other)
     assert found is not None

@@ -127,7 +127,7 @@ def test_change_of_type_that_loses_digits_is_refused() -> None:
 
 
 @pytest.mark.parametrize(("text", "kind", "stored"), [("", "STRING", ""), ("NULL", "STRING", "NULL"), ("", "INT", None)])  # fmt: skip
-def test_default_of_a_text_column_is_taken_as_it_stands(
+def test_default_of_a_text_column_is_the_text_in_the_model_too(
     text: str, kind: str, stored: str | None
 ) -> None:
     table = model(KEY, rows=[{"id": 1}])

@@ -85,5 +85,7 @@ def test_log_in_is_retried_unless_it_never_will_succeed(
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_other_errors(error: Exception, *, passes: bool) -> None:
+def test_errors_without_sqlstate_are_retried_if_they_may_pass(
+    error: Exception, *, passes: bool
+) -> None:
     assert is_transient(error) == passes

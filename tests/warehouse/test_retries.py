@@ -36,7 +36,7 @@ def test_attempt_that_took_long_before_it_failed_is_retried(postgres_uri: str) -
     warehouse.close()
 
 
-def test_retries_end(postgres_uri: str) -> None:
+def test_retries_end_after_the_policy_s_time(postgres_uri: str) -> None:
     warehouse = PostgresWarehouse.from_uri(postgres_uri, POLICY)
     begun = time.monotonic()
     with pytest.raises(UnreachableError, match="tried for"):
