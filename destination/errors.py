@@ -6,7 +6,7 @@
     │   ├── RequestError           the request contradicts itself or the table
     │   ├── BatchFileError         a batch file is missing, damaged or holds what its type cannot
     │   ├── CapacityError          the request needs more memory than the server may use
-    │   └── WarehouseError         the warehouse refused; says what and the remedy
+    │   └── WarehouseError         the warehouse refused; names the cause and the remedy
     │       ├── UnreachableError   the warehouse could not be reached within the retry limit
     │       │   └── TunnelLostError  nor the SSH server before it
     │       └── TunnelRefusedError  the SSH server is another one, or lets nobody in
@@ -24,7 +24,7 @@ class ConnectorError(Exception):
 
 
 class CustomerError(ConnectorError):
-    """An error that the customer can mend; its text is shown to them as it stands."""
+    """An error that the customer can resolve; its text is shown to them unchanged."""
 
 
 class ConfigurationError(CustomerError):

@@ -43,7 +43,7 @@ class Budget:
 
     @contextmanager
     def reserve(self) -> Iterator[Reservation]:
-        """Wait for room for one more file, and hold it."""
+        """Wait until one more file may be open, and reserve its memory."""
         with telemetry.waiting("memory"):
             self._files.acquire()
         reservation = Reservation(self, self._large)

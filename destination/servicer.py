@@ -213,7 +213,7 @@ class Servicer(sdk_grpc.DestinationConnectorServicer):
         work: Callable[[_Call], tuple[Response, str]],
         response: Callable[..., Response],
     ) -> Response:
-        """Do the work of a request and log its outcome; an error that a customer can mend is a task."""
+        """Do the work of a request and log its outcome; a `CustomerError` is answered as a task."""
         started = time.monotonic()
         name, cancellation = wire.table_of(request), Cancellation()
         context.add_callback(cancellation.cancel)

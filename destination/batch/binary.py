@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 BASE64 = r"^[A-Za-z0-9+/]*$"
 PAD_TO_FOUR = pa.array(["", "AAA", "AA", "A"])
-"""What completes a value of n characters to a multiple of four, by n mod 4."""
+"""What pads a value of n characters to a multiple of four, by n mod 4."""
 
 
 def decode_base64(texts: pa.Array) -> tuple[pa.Array, int]:

@@ -44,7 +44,7 @@ class Constant:
 
     @classmethod
     def default(cls, column: Column, unstorable: str, text: str) -> Constant:
-        """A new column's value in the rows that are there; of texts as it stands, never NULL."""
+        """A new column's value in existing rows; for text columns the text itself, never NULL."""
         nulls = frozenset[str]() if column.type in VERBATIM else NULL_TEXTS
         return cls(column, unstorable, text, f'default value of column "{column.name}"', nulls)
 
@@ -55,7 +55,7 @@ class Constant:
 
     @property
     def size(self) -> int:
-        """It is on no disk."""
+        """0: it is not on disk."""
         return 0
 
     @contextmanager

@@ -1,7 +1,7 @@
 """The CSV layer: Jackson's notation, cut into blocks of whole records, each read as a record batch.
 
-Each block is first read straight into the columns' types. Where that is refused, the block is read
-again as texts, which takes everything the types' notation allows and finds the row that it does not.
+Each block is first read straight into the columns' types. Where Arrow refuses that, the block is read
+again as texts: that accepts every notation of the types, and finds the row that is wrong.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from destination.rows import MAX_DECIMAL_DIGITS, arrow_type
 from destination.schema import TEXT_TYPES, Column
 
 BLOCK_BYTES = 2 << 20
-"""Smaller blocks cost more calls, larger ones the processor's cache."""
+"""Smaller blocks need more calls, larger ones do not fit the processor's cache."""
 QUOTE = pa.scalar(ord('"'), pa.uint8())
 BYTE_ORDER_MARK = codecs.BOM_UTF8
-"""Arrow takes one away from the front of whatever it reads."""
+"""Arrow drops one at the start of its input."""
 ENDS_QUOTED = "ends inside a quoted value: it is damaged or truncated"
 
 
@@ -147,7 +147,7 @@ def last_record_end(piece: bytes, *, quoted: bool = False) -> int:
 
 
 def ends_quoted(piece: bytes, *, quoted: bool = False) -> bool:
-    """Whether a piece ends inside of quotes, by whether it begins there."""
+    """Whether a piece ends inside quotes."""
     return (count_byte(pa.py_buffer(piece), QUOTE) % 2 == 1) != quoted
 
 

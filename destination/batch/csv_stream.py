@@ -1,4 +1,4 @@
-"""CSV read by Arrow's own stream, in its threads: the fast way, open as long as Arrow takes it all."""
+"""CSV read by Arrow's stream, in its own threads: faster, for files that Arrow reads exactly."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CARRIAGE_RETURN = b"\r"
 
 
 def is_open_for(header: Header, decoder: Decoder) -> bool:
-    """Whether a file may be read this way: its rows whole, and the last column among the wanted."""
+    """Whether a file may be read this way: its rows are whole, and its last column is wanted."""
     wanted = {column.name for column in decoder.columns}
     return decoder.partial is None and header.names[-1] in wanted
 
@@ -37,7 +37,7 @@ def is_open_for(header: Header, decoder: Decoder) -> bool:
 def read_stream(
     stream: DecompressingReader, header: Header, decoder: Decoder, reservation: Reservation
 ) -> Iterator[pa.RecordBatch]:
-    """The rows of a file, until something comes that is not read exactly this way.
+    """The rows of a file, up to the first that Arrow does not read exactly.
 
     Args:
         stream: the decompressed file after its header.
@@ -73,7 +73,7 @@ def read_stream(
 def _holds_end_of_file(last: pa.Scalar) -> bool:
     """Whether a file's last value may hold the newline that the file ends with.
 
-    Where a quote is left open, Arrow closes it at the end of the file without a word.
+    Arrow closes an open quote at the end of the file without an error.
     """
     return isinstance(last, pa.StringScalar) and (last.as_py() or "").endswith("\n")
 
@@ -81,8 +81,8 @@ def _holds_end_of_file(last: pa.Scalar) -> bool:
 class _Feed(io.RawIOBase):
     """What Arrow reads a file from, block by block, until it is closed.
 
-    Arrow reads in a thread of its own, as far ahead as it is let, and holds 64 MiB. It must be let until
-    it has opened the file: where that fails, it waits for the block that it reads.
+    Arrow reads ahead in its own thread, and could hold 64 MiB. `limit` bounds that. Reads are not
+    limited before `open_csv` returns: a failed open would hang.
     """
 
     def __init__(self, stream: DecompressingReader, notices: Notices) -> None:
@@ -99,13 +99,13 @@ class _Feed(io.RawIOBase):
         return True
 
     def limit(self, blocks: float) -> None:
-        """Let only so many blocks be read that have not become rows."""
+        """Limit how many blocks are read ahead of their rows."""
         with self._turn:
             self._limit = blocks
             self._turn.notify()
 
     def go_on(self) -> None:
-        """Let one more block be read, as one has become rows."""
+        """Allow one more block to be read: one has become rows."""
         with self._turn:
             self._ahead -= 1
             self._turn.notify()

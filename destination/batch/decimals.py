@@ -1,7 +1,7 @@
 """DECIMAL values, exact to the last digit; digits beyond the scale are rounded half away from zero.
 
-Arrow's own conversions are used only where they cannot go wrong: they do not round, and they wrap
-around silently where scaling a number overflows its bits.
+Arrow's own conversions do not round, and they wrap around silently where scaling overflows; they are
+used only where neither can happen.
 """
 
 from __future__ import annotations

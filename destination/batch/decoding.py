@@ -1,4 +1,4 @@
-"""Turning a batch file's columns into typed record batches, with the place of whatever is wrong."""
+"""A batch file's columns as typed record batches; errors name row and column."""
 
 from __future__ import annotations
 

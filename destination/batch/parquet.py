@@ -27,8 +27,8 @@ DAMAGED = "is a damaged or truncated Parquet file"
 DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError)
 """What Arrow raises for pages and metadata that make no sense; the texts may quote values."""
 UNSHARED = frozenset({"PLAIN", "RLE", "BIT_PACKED", "DELTA_LENGTH_BYTE_ARRAY"})
-"""Encodings in which each value takes its own space, and of which levels are. In others many long values
-may take nearly none; how many bytes they are is known before they are read only of dictionaries."""
+"""Encodings in which each value takes its own space, and those of levels. In others, many long values
+may take little space; their size is known beforehand only for dictionaries."""
 IN_DICTIONARY = frozenset({"PLAIN", "RLE", "BIT_PACKED", "RLE_DICTIONARY", "PLAIN_DICTIONARY"})
 """Encodings of columns whose values Arrow can leave in their dictionary."""
 VARYING = (
@@ -91,9 +91,9 @@ class File:
         yield from file.iter_batches(rows, row_groups=[group], columns=names)
 
     def chunks(self, group: int, names: list[str]) -> dict[str, parquet.ColumnChunkMetaData]:
-        """What the file says of columns in a row group, of which a row has been read.
+        """The metadata of columns in a row group. Read one row of the group before.
 
-        Reading makes sure that it makes sense: of metadata that does not, pyarrow ends the process.
+        That checks the metadata: on metadata that makes no sense, pyarrow ends the process.
         """
         schema, metadata = self.metadata.schema, self.metadata.row_group(group)
         paths = {schema.column(i).path: i for i in range(metadata.num_columns)}
@@ -182,7 +182,7 @@ def _is_varying(kind: pa.DataType) -> bool:
 
 
 def _require_every_column(metadata: parquet.FileMetaData) -> None:
-    """Refuse row groups that lack columns or have others, which Arrow takes on trust."""
+    """Refuse row groups that lack columns or have others, which Arrow does not check."""
     groups = (metadata.row_group(group) for group in range(metadata.num_row_groups))
     if any(group.num_columns != metadata.num_columns for group in groups):
         raise BatchFileError(DAMAGED)

@@ -32,7 +32,7 @@ from destination.telemetry.metrics import Metric
 WHOLE_BYTES = csv.BLOCK_BYTES
 """A file that has less content is read as a single block."""
 SMALL_BYTES = 256 << 10
-"""A smaller file is decoded by the thread that asks for its rows: to begin another takes longer."""
+"""A smaller file is decoded by the calling thread: starting another takes longer."""
 
 logger = logging.getLogger(__name__)
 
@@ -138,7 +138,7 @@ class BatchFile:
         decoder: Decoder,
         reservation: Reservation,
     ) -> Generator[pa.RecordBatch]:
-        """The rows of CSV by Arrow's stream; where that ends early, block by block from there."""
+        """The rows of CSV by Arrow's stream; after the row at which it stops, block by block."""
         rows = 0
         try:
             for batch in csv_stream.read_stream(stream, header, decoder, reservation):
@@ -166,8 +166,8 @@ class BatchFile:
     def _check(self, names: list[str]) -> None:
         """Check the file's column names against the table.
 
-        A name that is not a column of the table is shown only next to a complete key: where the
-        header line is missing, what stands in its place are a row's values.
+        A name that is not a column of the table is shown only if the whole key is there: without a
+        header line, the names would be a row's values.
         """
         required = {column.name for column in self.table.key} | set(self.only or ())
         if missing := sorted(required.difference(names)):
@@ -228,7 +228,7 @@ def _open_without_waiting(path: str, flags: int) -> int:
 
 
 def _after(rows: int, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The rows of record batches without so many at the front."""
+    """The rows of record batches without the first ones."""
     for batch in batches:
         if batch.num_rows > rows:
             yield batch.slice(rows)

@@ -18,7 +18,7 @@ REFUSALS = (
     pa.ArrowTypeError,
     pa.ArrowCapacityError,
 )
-"""What conversions raise for values that they do not take. Arrow's texts may quote values."""
+"""What conversions raise for values that they refuse. Arrow's texts may quote values."""
 
 
 def misfit(column: Column) -> str:

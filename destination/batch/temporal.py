@@ -19,7 +19,7 @@ MINUTES = r":(?P<minute>\d\d)(?::(?P<second>\d\d)(?:\.(?P<fraction>\d{0,9}))?)?"
 ZONE = r"(?P<zone>Z|[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?)?"
 TIME = HOUR_OF_DAY + MINUTES
 DATE_TIME = f"^{DATE}(?:[T ]{HOUR_OF_DAY}(?:{MINUTES})?{ZONE})?$"
-"""These take all that Arrow takes, so that a value is read whatever others it stands beside."""
+"""These accept all that Arrow accepts, so that a value is read alike beside any others."""
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND

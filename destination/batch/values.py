@@ -96,7 +96,7 @@ def storable(texts: pa.Array, column: Column, notices: Notices) -> pa.Array:
 
 
 def count_byte(data: pa.Buffer, byte: pa.UInt8Scalar) -> int:
-    """How often a byte occurs; many times as fast as to look through texts one by one."""
+    """How often a byte occurs; many times as fast as a search in each text."""
     characters = pa.Array.from_buffers(pa.uint8(), data.size, [None, data])
     return int(pc.equal(characters, byte).true_count)
 
@@ -159,7 +159,7 @@ def _require_infinity_by_name(texts: pa.Array, infinite: pa.Array) -> None:
 def _temporal(
     kind: pa.DataType, parse: Callable[[pa.Array], pa.Array]
 ) -> Callable[[pa.Array], pa.Array]:
-    """Arrow's own parser, and where it refuses a notation the one that takes all of Java's."""
+    """Arrow's own parser; where it refuses a notation, the one that reads all of Java's."""
 
     def parse_either(texts: pa.Array) -> pa.Array:
         try:

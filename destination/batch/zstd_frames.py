@@ -1,4 +1,4 @@
-"""The frames of a ZSTD stream, followed as they pass: how large a window each needs (RFC 8878).
+"""The frames of a ZSTD stream, and how large a window each needs (RFC 8878).
 
 A frame's writer chooses its window, and whoever decompresses the frame must hold it in memory. Each
 window is reserved in the memory budget before the first byte of its frame is handed on.

@@ -1,4 +1,4 @@
-"""Altering: a table made to match the one that is wanted."""
+"""AlterTable: a table is made to match the one that is wanted."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ NEUTRAL: dict[DataType, str] = {
     DataType.UTC_DATETIME: "1970-01-01 00:00:00+00",
     DataType.NAIVE_TIME: "00:00:00",
 }
-"""The value of each type that says least, as SQL writes it."""
+"""The neutral value of each type, as SQL writes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,14 +163,14 @@ def _apply(session: Session, stored: StoredTable, alteration: Alteration) -> Non
     for old, column in alteration.retyped:
         _retype(session, stored, old, column)
     for old, column in (*alteration.retyped, *alteration.stays):
-        _tell(session, stored, old, column)
+        _remark(session, stored, old, column)
     if alteration.key:
         _fill_new_key(session, stored, alteration)
         _add_key(session, stored, alteration.key, key_comment)
 
 
 def _fill_new_key(session: Session, stored: StoredTable, alteration: Alteration) -> None:
-    """Give the rows that are there a value in the columns that are new and part of the key."""
+    """Fill new columns of the key in existing rows."""
     new = [column for column in alteration.added if column in (alteration.key or ())]
     if not new or is_empty(session, stored):
         return
@@ -185,7 +185,7 @@ def _fill_new_key(session: Session, stored: StoredTable, alteration: Alteration)
 
 
 def _neutral(stored: StoredColumn) -> sa.ColumnElement[Any]:
-    """The value of a key's column where nothing is known of it."""
+    """The neutral value of a column."""
     text = sa.literal(NEUTRAL[stored.column.type], sa.Text())
     return sa.cast(text, NamedType(stored.type_name))
 
@@ -222,8 +222,8 @@ def _retype(session: Session, stored: StoredTable, old: StoredColumn, column: Co
             session.change_type(value, target, conversion.value)
 
 
-def _tell(session: Session, stored: StoredTable, old: StoredColumn, column: Column) -> None:
-    """Have a column's comment tell what its name and type do not, be it that it has never done so."""
+def _remark(session: Session, stored: StoredTable, old: StoredColumn, column: Column) -> None:
+    """Write into a column's comment what its stored name and type do not show."""
     comment = column_comment(session, column, old)
     if comment != old.comment:
         session.comment(stored.clause.c[old.name], comment)

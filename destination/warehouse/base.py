@@ -1,7 +1,7 @@
 """What a warehouse must do: transactions, and in each the few things that differ by dialect.
 
 `tables`, `loading`, `history` and `migration` are SQLAlchemy Core and the same for every warehouse;
-they work on a `Session` and ask it by name for whatever its warehouse does in its own way.
+what differs between warehouses is a method of `Session`.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class Session(Expressions, ABC):
 
     Attributes:
         carrying: whether statements may carry rows.
-        landed: tells in a later session whether what this one did is there; None for work that may
-            be done again.
+        landed: says in a later session whether this one's work was committed; None for work that may
+            be repeated.
         progress: how far it has come, for the log.
     """
 
@@ -171,11 +171,11 @@ class Session(Expressions, ABC):
 
     @abstractmethod
     def lock(self, name: TableName) -> None:
-        """Wait until no other session of this project changes the table; until the session's end."""
+        """Wait until no other session of this project works on the table; hold that until the end."""
 
     @abstractmethod
     def keep_writers_out(self, table: sa.Table) -> None:
-        """Let nobody else write to a table until the session's end."""
+        """Block other writers of a table until the transaction's end."""
 
     @abstractmethod
     def type_name(self, column: Column) -> str:
@@ -187,7 +187,7 @@ class Session(Expressions, ABC):
 
     @abstractmethod
     def type_remark(self, column: Column) -> bool:
-        """Whether the warehouse's type alone does not tell the column's Fivetran type."""
+        """Whether the column's Fivetran type does not follow from the warehouse's type."""
 
     @abstractmethod
     def mark(self, table: sa.Table, names: Sequence[str]) -> None:
@@ -237,7 +237,7 @@ class Session(Expressions, ABC):
 
     @abstractmethod
     def has_written(self, table: sa.Table) -> Callable[[Session], bool]:
-        """What tells in a later session whether rows that this one writes to a table are there."""
+        """Says in a later session whether the rows that this one writes to a table were committed."""
 
     @abstractmethod
     def create_staging(self, columns: Sequence[sa.Column[Any]]) -> sa.Table:
@@ -290,15 +290,15 @@ class Session(Expressions, ABC):
 
     @abstractmethod
     def analyze(self, table: sa.Table, columns: Sequence[sa.Column[Any]]) -> None:
-        """Let the warehouse's planner learn what columns of a table hold."""
+        """Collect statistics of columns for the planner."""
 
     @abstractmethod
     def survey(self, table: sa.Table) -> None:
-        """Let the warehouse's planner learn roughly what a table that was just filled holds."""
+        """Collect rough statistics of a table that was just filled."""
 
     @abstractmethod
     def free_undone_rows(self, target: StoredTable) -> None:
-        """Give back the space of rows whose writing was undone, where that hinders nobody.
+        """Free the space of rows that were rolled back, if nobody uses the table.
 
         Args:
             target: the table, which is empty.
@@ -328,11 +328,11 @@ class Session(Expressions, ABC):
 
     @abstractmethod
     def unless_duplicate(self, work: Callable[[], Result | None]) -> Result | None:
-        """Do work, or nothing at all where a row's key would be there twice or it answers None."""
+        """Run in a savepoint; on a duplicate key or None, roll back and return None."""
 
     @abstractmethod
     def refusal(self, statement: sa.Executable) -> str | None:
-        """Execute a statement; where a value is refused, undo it.
+        """Execute a statement in a savepoint; if a value is refused, roll it back.
 
         Returns:
             Why the value is refused, without the value; None if none is.
@@ -342,7 +342,7 @@ class Session(Expressions, ABC):
     def key_built_last(
         self, target: StoredTable, work: Callable[[], Result | None]
     ) -> Result | None:
-        """Fill an empty table before its key's index is built; with it where others want to read.
+        """Fill an empty table before its key's index is built; with it if others wait for the table.
 
         Args:
             target: the table, which is empty.

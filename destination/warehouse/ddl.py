@@ -1,4 +1,4 @@
-"""The ALTER TABLE statements that SQLAlchemy has no words for, as SQLAlchemy DDL elements."""
+"""ALTER TABLE statements as DDL elements: SQLAlchemy has none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What statements say in each dialect in its own way: upserts, last rows, the flags of partial rows."""
+"""Parts of statements that differ by dialect: upserts, last rows, the flags of partial rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CLOSING_UNIT = timedelta(milliseconds=1)
 
 
 class Expressions(ABC):
-    """Parts of statements that SQLAlchemy has no neutral words for.
+    """Parts of statements that SQLAlchemy cannot express for every dialect.
 
     Attributes:
         flags_type: the type of `flags`.

@@ -28,16 +28,16 @@ from destination.warehouse.stored import StoredTable
 from destination.warehouse.tables import is_empty
 
 FAST_WAY_BYTES = 1 << 20
-"""From how many bytes of batch files on it pays to look for a faster way."""
+"""From this size of batch files on, a faster way is tried."""
 TABLE_SHARE = 8
 """A batch is a small one if the table has more than so many times as many bytes."""
 
 Then = Callable[[Staged | Carried | None], None]
-"""What is to be done after rows were written: with those that were staged, or with the whole table."""
+"""What to do after rows were written: with staged or carried rows, or with the whole table (None)."""
 
 
 def _nothing(_rows: Staged | Carried | None) -> None:
-    """Do nothing more with rows that were written."""
+    """Do nothing after rows were written."""
 
 
 def replace(
@@ -47,7 +47,7 @@ def replace(
     sources: Sequence[RowSource],
     then: Then = _nothing,
 ) -> int:
-    """Upsert files; straight into the table as long as they seem to hold no row that is there.
+    """Upsert files; straight into the table if they seem to hold new rows only.
 
     Args:
         session: the transaction.
@@ -91,7 +91,7 @@ def replace(
 def _append(session: Session, target: StoredTable, sources: Sequence[RowSource]) -> int:
     """Insert the rows of files into a table that has no key.
 
-    It needs no savepoint, within which rows would not bear the transaction's own mark.
+    No savepoint: rows written in one do not have the number of the transaction.
     """
     session.landed = session.has_written(target.clause)
     carried = carry(session, target, sources)
@@ -157,7 +157,7 @@ def _merge(
     *,
     empty: bool,
 ) -> int:
-    """Merge files; into an empty table keys that repeat are looked for before rows are inserted."""
+    """Merge files; for an empty table, check first whether keys repeat."""
     count = 0
     for staged in stage(session, target, sources):
         replacing = _may_replace_rows(session, target, staged)
@@ -194,7 +194,7 @@ def _may_replace_rows(session: Session, target: StoredTable, staged: Staged) -> 
 def _replace_rows(
     session: Session, target: StoredTable, key: Sequence[str], staged: Staged
 ) -> bool:
-    """Delete the rows that are there and insert all; not done where files hold a key twice."""
+    """Delete existing rows and insert all; rolled back if a key repeats in the files."""
     analyze(session, staged)
     statements = (deleting(session, staged, target, key), inserting(session, staged, target))
     return bool(session.unless_duplicate(lambda: [session.execute(each) for each in statements]))

@@ -1,8 +1,8 @@
 """Names as a warehouse stores them, and those that the project makes itself.
 
-A full name leads to its stored name by a pure function, and what is stored is found by that. Comments
-help people, and tell the full name of what a request does not name; losing them loses nothing. One
-that this project writes keeps whatever else stands in it, and ends with up to two lines:
+The stored name is a pure function of the full name, and tables and columns are found by it. Comments are
+for people, and for the full names of what a request does not name; no data depends on them. A comment
+that this project writes keeps its other text, and ends with up to two lines:
 
     Fivetran type: XML
     Fivetran name: a name that was too long for the warehouse
@@ -32,7 +32,7 @@ OWN_NAMES = re.compile(
     rf"fivetran_alias_[a-z]+|{COMMITS}|{STAGING_PREFIX}\d+|.*_[0-9a-f]{{{HASH_CHARACTERS}}}{KEY_SUFFIX}",
     re.DOTALL,
 )
-"""What the project itself names. No stored name looks like it: those with a hash end with the hash."""
+"""Names of the project's own. No stored name matches: those with a hash end with the hash."""
 
 
 class Alias(StrEnum):
@@ -99,7 +99,7 @@ class Naming:
         return self._with_suffix(table, f"_{uuid4().hex[:HASH_CHARACTERS]}{KEY_SUFFIX}")
 
     def full(self, stored: str, comment: str | None) -> str:
-        """The full name that a comment tells; the stored name if it tells none."""
+        """The full name that a comment says; otherwise the stored name."""
         text = comment or ""
         for remark in NAME_REMARK.finditer(text):
             rest = text[remark.end() :]
@@ -109,7 +109,7 @@ class Naming:
         return stored
 
     def noted_type(self, stored: str, comment: str | None) -> DataType | None:
-        """The Fivetran type that a column's comment tells, if it does."""
+        """The Fivetran type that a column's comment says, if any."""
         return next(
             (
                 TYPE_REMARKS[line]
@@ -126,7 +126,9 @@ class Naming:
         return words if kind is None else _without(words, TYPE + kind.value)
 
     def comment(self, words: str, name: str, noted_type: DataType | None = None) -> str | None:
-        """A comment of these words that tells a full name and a type where the warehouse does not."""
+        """A comment of these words, with the full name and type where the warehouse does not show
+        them.
+        """
         lines = [words] if words else []
         if noted_type is not None:
             lines.append(TYPE + noted_type.value)

@@ -1,4 +1,4 @@
-"""The warehouses in use, one a configuration, so that connections are pooled and never shared."""
+"""The warehouses in use, one for each configuration, each with its own pool of connections."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 _CALLED: Remembered[StoredTable] = Remembered(
     32 << 20, lambda table: 4096 * (len(table.columns) + 1)
 )
-"""Tables under the names of requests, by both; a column takes about 4 KB as one of SQLAlchemy's."""
+"""Tables with the requests' column names; a SQLAlchemy column takes about 4 KB."""
 
 
 def describe(session: Session, name: TableName) -> Table | None:
@@ -103,12 +103,12 @@ def create_as(
 
 
 def column_comment(session: Session, column: Column, old: StoredColumn | None = None) -> str | None:
-    """The comment that tells what the column's stored name and type do not.
+    """The comment that says what the column's stored name and type do not.
 
     Args:
         session: the transaction.
         column: the column.
-        old: as it is stored so far; what else its comment says stays.
+        old: as it is stored so far; other text in its comment stays.
     """
     naming = session.capabilities.naming
     words = naming.words(old.name, old.comment) if old is not None else ""
@@ -117,7 +117,7 @@ def column_comment(session: Session, column: Column, old: StoredColumn | None = 
 
 
 def key_name(session: Session, clause: sa.Table) -> quoted_name:
-    """A name for the primary key of a table, which no table or index of others has."""
+    """A name for the primary key of a table, which nothing else has."""
     return quoted_name(session.capabilities.naming.key(clause.name), quote=True)
 
 
@@ -180,7 +180,7 @@ def truncate(
 
 
 def closed(session: Session, stored: StoredTable, start: sa.ColumnElement[Any]) -> dict[str, Any]:
-    """What closes a version before another one starts."""
+    """The changes that close a version before another one starts."""
     return {
         stored.get(ACTIVE).name: sa.false(),
         stored.get(END).name: session.just_before(start),
@@ -189,7 +189,7 @@ def closed(session: Session, stored: StoredTable, start: sa.ColumnElement[Any]) 
 
 @contextmanager
 def concerning(*columns: str) -> Iterator[None]:
-    """Note on an error of the warehouse which columns the statement was about."""
+    """Add to an error of the warehouse which columns the statement was about."""
     try:
         yield
     except DBAPIError as error:

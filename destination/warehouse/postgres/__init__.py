@@ -1,1 +1,1 @@
-"""PostgreSQL as a warehouse, and whatever speaks its language."""
+"""PostgreSQL as a warehouse."""

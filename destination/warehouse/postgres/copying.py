@@ -22,7 +22,7 @@ from destination.warehouse.postgres.driver import driver_of, names_of, sqlalchem
 from destination.warehouse.postgres.errors import explain_copy
 
 PART_SECONDS = 1
-"""How long each COPY takes if something is to be done between them."""
+"""How long each COPY lasts where something is done between them."""
 END = b"\xff\xff"
 """Ends each COPY."""
 

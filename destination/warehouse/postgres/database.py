@@ -66,16 +66,16 @@ CONNECTION_PARAMETERS: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 60_000,
 }
-"""A server that vanished without a word is noticed within a minute, as libpq's parameters."""
+"""libpq's parameters. They detect a server that vanished within a minute."""
 PATIENCE_SECONDS = 8
-"""How long somebody in front of the setup form waits."""
+"""How long a test of the setup form may take."""
 OLDEST_VERSION = 13
 OLDEST_VERSION_NUMBER = OLDEST_VERSION * 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long transient trouble is retried.
+    """How long transient errors are retried.
 
     Args:
         seconds: for how long after the first failure new attempts are made.
@@ -222,7 +222,7 @@ class PostgresWarehouse(Warehouse):
             use_native_hstore=False,
             hide_parameters=True,
             enable_from_linting=False,  # a table of one value is joined to every row on purpose
-            query_cache_size=0,  # keyed by tables as objects: kept for each transaction alone
+            query_cache_size=0,  # its keys hold tables as objects, which are new in each transaction
             **pool,
         )
 
@@ -236,7 +236,7 @@ class PostgresWarehouse(Warehouse):
         return self._once(subject, lambda given_up: self._read(work, given_up, self._checks))
 
     def _once(self, subject: str, work: Callable[[Cancellation], Result]) -> Result:
-        """Work without any retry, on a connection of its own, for somebody who waits."""
+        """Work without retries, on a connection of its own, for a test of the setup form."""
         waiting = ThreadPoolExecutor(1, thread_name_prefix="check")
         cancellation = Cancellation()
 
@@ -299,9 +299,9 @@ class PostgresWarehouse(Warehouse):
         *,
         carrying: bool = True,
     ) -> Result:
-        """One transaction; where a value that a statement carries is refused, another that carries none.
+        """One transaction. If a value that a statement carries is refused, another one stages all rows.
 
-        That one tells which value it is.
+        COPY then says which value it is.
         """
         with _connected(self._engine) as connection, _left_if_read_only(connection):
             session = session_type(connection)(connection, cancellation, carrying=carrying)
@@ -377,9 +377,9 @@ def _connected(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 @contextmanager
 def _interruptible(connection: sa.Connection, cancellation: Cancellation) -> Iterator[None]:
-    """Have the server stop the statement that runs on a connection if the work is given up.
+    """If the work is cancelled, cancel the statement that runs on a connection.
 
-    The connection is not used again then: the server may be about to stop another statement.
+    The connection is then not used again: the cancellation might arrive during a later statement.
     """
     driver = driver_of(connection)
     try:

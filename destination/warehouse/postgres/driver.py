@@ -1,4 +1,4 @@
-"""The driver's connection below one of SQLAlchemy's, for what SQLAlchemy has no words for."""
+"""The driver's connection below one of SQLAlchemy's, for what SQLAlchemy cannot express."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def sqlalchemy_error(
 def names_of(
     table: sa.Table, columns: Sequence[sa.Column[Any]] = ()
 ) -> tuple[sql.Identifier, sql.Composed]:
-    """A table and a list of its columns, for statements that SQLAlchemy has no words for."""
+    """A table and a list of its columns, for statements that SQLAlchemy cannot express."""
     parts = [part for part in (table.schema, table.name) if part]
     listed = sql.SQL(", ").join(sql.Identifier(column.name) for column in columns)
     return sql.Identifier(*parts), listed
@@ -63,7 +63,7 @@ def let_rows_queue(connection: psycopg.Connection[Any]) -> None:
 
 
 def interrupt(driver: psycopg.Connection[Any]) -> None:
-    """Have the server stop a connection's statement; where that does not get through, hang up."""
+    """Cancel a connection's statement; if the server cannot be reached for that, close the socket."""
     try:
         driver.cancel_safe(timeout=INTERRUPT_SECONDS)
     except psycopg.Error:

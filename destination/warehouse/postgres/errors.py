@@ -1,6 +1,6 @@
 """PostgreSQL's errors in words for the customer: what happened and the remedy, never a row's value.
 
-Nothing here reads the server's words, which are of its own language: an error is known by its SQLSTATE,
+The server's texts are not read, as they may be in any language: an error is known by its SQLSTATE,
 its fields and the statement that failed. PostgreSQL puts values into its messages, and functions of the
 customer's whatever they like; so its text is shown only for statements that carry no row.
 """
@@ -56,8 +56,8 @@ PERMANENT_REMEDIES = {
     "tlsv13 alert certificate required": "upload a client certificate and its key",
 }
 """What to do about a log-in that will not succeed later either. It has no SQLSTATE: libpq hands out its
-message alone. A message that has none of these signs may be of any pooler and in any language, and is
-taken for trouble that passes."""
+message alone. A message that has none of these signs may be of any pooler and in any language, and
+counts as transient."""
 TRANSIENT_REMEDIES = {
     "refused": "check Host and Port, and that the server is running",
     "resolve host": "correct Host",
@@ -193,7 +193,7 @@ def table_of(error: DBAPIError) -> str | None:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same request may succeed a little later."""
+    """Whether the same request may succeed later."""
     if isinstance(error, (sa.exc.TimeoutError, TunnelLostError)):
         return True
     if not isinstance(error, DBAPIError):
@@ -218,7 +218,7 @@ def is_connection_lost(error: DBAPIError) -> bool:
 def explain(
     error: DBAPIError | sa.exc.TimeoutError, subject: str, database: str | None = None
 ) -> WarehouseError:
-    """An error of the warehouse in the words of this project.
+    """A driver's error as one of this project's.
 
     Args:
         error: the error, with notes of what the statement was about.
@@ -355,12 +355,12 @@ def _by_sign(message: str) -> str | None:
 
 
 def _by_state(words: Mapping[str, str], state: str) -> str | None:
-    """What is said of a SQLSTATE, or of all that begin alike."""
+    """The text for a SQLSTATE, or for its class."""
     return next((words[state[:n]] for n in (5, 3, 2) if state[:n] in words), None)
 
 
 def _missing_grant(error: DBAPIError, database: str | None) -> str | None:
-    """What gives the privilege that a statement lacked, as far as the statement tells which."""
+    """The GRANT of the privilege that a statement lacked, where the statement shows which."""
     message = error.orig.diag.message_primary if isinstance(error.orig, psycopg.Error) else None
     grants = list(_grants(error.statement or "", message or "", database))
     if not grants:

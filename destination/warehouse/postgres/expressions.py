@@ -1,4 +1,4 @@
-"""How PostgreSQL says what statements need and SQLAlchemy has no neutral words for."""
+"""PostgreSQL's forms of what SQLAlchemy cannot express for every dialect."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ WAITING: LiteralString = """
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A session that holds a lock, as far as PostgreSQL lets us know of it.
+    """A session that holds a lock, as far as PostgreSQL shows it to us.
 
     Args:
         pid: its process; None of a prepared transaction, which has none.
@@ -107,7 +107,7 @@ def of_table(session: Session, name: TableName) -> int:
 
 
 def attempt(number: int) -> sql.Composed:
-    """A query that takes a lock until the transaction's end if it is free, and tells whether it was."""
+    """A query that takes a lock until the transaction's end if it is free, and says whether it was."""
     return sql.SQL("SELECT pg_try_advisory_xact_lock({})").format(number)
 
 
@@ -129,7 +129,7 @@ def others_wait(connection: sa.Connection, table: str) -> bool:
 
 @contextmanager
 def noted(connection: sa.Connection) -> Iterator[None]:
-    """Note on the error of a lock that was not to be had who holds it."""
+    """Add the holder to the error of a lock that was not available in time."""
     try:
         yield
     except DBAPIError as error:
@@ -143,9 +143,9 @@ def noted(connection: sa.Connection) -> Iterator[None]:
 
 
 def _in_the_way(connection: sa.Connection, error: DBAPIError) -> Sequence[Holder]:
-    """Who keeps the statement that failed from its table.
+    """The sessions that block the table of the statement that failed.
 
-    Of several that have changed rows, it may be any one.
+    If several have changed rows, any of them may be the one.
     """
     table, statement = table_of(error), error.statement or ""
     if table is None:

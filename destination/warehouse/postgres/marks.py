@@ -1,10 +1,10 @@
-"""What marks a column as made by this project.
+"""The mark of a column that this project made.
 
 Comments are the customer's to edit, and a dump may leave them out. An option of a column outlives both.
-`n_distinct_inherited` tells ANALYZE how many values to count on in a table with those that inherit from
-it; 0 means that it counts them itself, as it does without the option. So the option does nothing, and
-the exponent of its 0 is free to say for which name the mark was made: a column that the customer renames
-is the customer's from then on.
+`n_distinct_inherited` sets how many distinct values ANALYZE assumes in a table and those that inherit
+from it; 0 lets ANALYZE count them, as without the option. So the option does nothing, and the exponent
+of its 0 is free to say for which name the mark was made: a column that the customer renames is the
+customer's from then on.
 """
 
 from __future__ import annotations

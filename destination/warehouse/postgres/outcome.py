@@ -27,7 +27,7 @@ ACTIVITY = sa.table(
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """What a transaction is known by.
+    """What identifies a transaction.
 
     Args:
         number: its number.

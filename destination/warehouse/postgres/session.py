@@ -1,4 +1,4 @@
-"""One transaction in PostgreSQL: its catalog, its COPY, its own ways to say things."""
+"""One transaction in PostgreSQL: its catalog, COPY and locks."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ from destination.warehouse.postgres.outcome import Transaction, short_number
 from destination.warehouse.stored import StoredTable, TableName
 
 WHOLE_PAGES: dict[str, Any] = {"postgresql_with": {"toast_tuple_target": 8160}}
-"""Rows are stored whole as long as they fit a page. Those of a staging table are compressed only in
-their place, since it takes longer than all else."""
+"""Rows are not moved to TOAST as long as they fit a page: compressing staged rows takes longer than all
+else."""
 MANY_TEXTS = 32
 """So many texts share a page only if they are short. PostgreSQL would move each of them out of the row,
 which takes twice the space and five times as long."""
@@ -58,9 +58,9 @@ CLAIM_SECONDS = 30
 ATTEMPT = "1s"
 PAUSE_SECONDS = 4
 SURVEYED = 20
-"""Of what a first load wrote, 300 times as many rows are looked at; autovacuum looks at more later."""
+"""ANALYZE reads 300 times as many rows of what a first load wrote; autovacuum reads more later."""
 LOOK = "30s"
-"""How often one that waits for another session of this project looks which it is."""
+"""How often a session that waits for another one of this project logs which it is."""
 NOT_IN_TIME = frozenset({LOCK_NOT_AVAILABLE})
 NOT_LOCKABLE = "42809"
 """Of a foreign table, which takes no lock by command."""
@@ -82,7 +82,7 @@ CAPABILITIES = Capabilities(
 
 
 class _GivingWayError(Exception):
-    """Somebody waits for a table from which all are barred."""
+    """Another session waits for the table that this one has locked."""
 
 
 class PostgresSession(PostgresExpressions, Session):
@@ -184,7 +184,7 @@ class PostgresSession(PostgresExpressions, Session):
         self._lock(locks.of_table(self, name), str(name))
 
     def _claim(self, table: sa.Table) -> None:
-        """Lock a table against everybody, once, and let readers through until that succeeds.
+        """Lock a table exclusively, once; until that succeeds, readers get through.
 
         Whoever waits for this lock blocks all later readers. So each attempt is short, and a pause
         follows it.
@@ -221,9 +221,9 @@ class PostgresSession(PostgresExpressions, Session):
         attempt()
 
     def _lock(self, number: int, subject: str) -> None:
-        """Wait for other sessions of this project as long as it takes, and tell who they are.
+        """Wait for other sessions of this project without a limit, and log which.
 
-        Whoever waits for longer than `LOOK` loses its place among those that wait.
+        After each `LOOK`, this session goes to the end of the queue.
         """
         if self.scalar(sa.select(sa.func.pg_try_advisory_xact_lock(number))):
             return
@@ -363,7 +363,7 @@ class PostgresSession(PostgresExpressions, Session):
         return result
 
     def _give_way(self) -> None:
-        """Go on, unless somebody waits for the table from which all are barred.
+        """Go on, unless another session waits for the table that is locked.
 
         Raises:
             _GivingWayError: if somebody does.
@@ -372,7 +372,7 @@ class PostgresSession(PostgresExpressions, Session):
             raise _GivingWayError
 
     def _unless(self, states: Collection[str], work: Callable[[], Result | None]) -> Result | None:
-        """Do work, or nothing at all if it fails with one of these SQLSTATEs or answers None."""
+        """Run in a savepoint; on one of these SQLSTATEs or None, roll back and return None."""
         savepoint = self.connection.begin_nested()
         try:
             result = work()
@@ -392,7 +392,7 @@ class PostgresSession(PostgresExpressions, Session):
         return result
 
     def execute_raw(self, *statements: sql.Composable) -> None:
-        """Execute statements that SQLAlchemy has no words for, in one round trip."""
+        """Execute statements that SQLAlchemy cannot express, in one round trip."""
         statement = sql.SQL("; ").join(statements)
         driver = driver_of(self.connection)
         with as_sqlalchemy(driver, statement.as_string()):
