@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -224,7 +224,7 @@ def form_to_wire(kind: Kind[Any]) -> common.ConfigurationFormResponse:
     return common.ConfigurationFormResponse(
         schema_selection_supported=True,
         table_selection_supported=True,
-        fields=_fields_to_wire(kind.form),
+        fields=map(_field_to_wire, kind.form),
         tests=[common.ConfigurationTest(name=test.name, label=test.label) for test in kind.tests],
     )
 
@@ -258,12 +258,6 @@ def _column_to_wire(column: Column) -> common.Column:
     return message
 
 
-def _fields_to_wire(
-    fields: Iterable[form.Field | form.ConditionalFields],
-) -> list[common.FormField]:
-    return [_field_to_wire(field) for field in fields]
-
-
 def _field_to_wire(field: form.Field | form.ConditionalFields) -> common.FormField:
     if isinstance(field, form.ConditionalFields):
         return common.FormField(
@@ -272,7 +266,7 @@ def _field_to_wire(field: form.Field | form.ConditionalFields) -> common.FormFie
                 condition=common.VisibilityCondition(
                     condition_field=field.field, string_value=field.value
                 ),
-                fields=_fields_to_wire(field.fields),
+                fields=map(_field_to_wire, field.fields),
             ),
         )
     message = common.FormField(

@@ -50,7 +50,7 @@ class Client:
         stub: calls it.
         configuration: the configuration map.
         schema: the schema's name.
-        output: told of each call.
+        output: shows each call.
         counts: how many calls there were of each outcome.
     """
 
@@ -126,7 +126,7 @@ class Client:
         return {"configuration": self.configuration, "schema_name": self.schema}
 
     def _call(self, method: str, what: str, request: Any, rows: int = 0) -> Answer:
-        begun = time.perf_counter()
+        started = time.perf_counter()
         response = getattr(self.stub, method)(request)
         outcome = response.WhichOneof("response") or "nothing"
         detail = getattr(response, outcome, "")
@@ -134,7 +134,7 @@ class Client:
             outcome = "nothing"  # neither a success nor anything else
         message = detail if isinstance(detail, str) else getattr(detail, "message", "")
         answer = Answer(outcome, message)
-        self._tell(f"{method} {what}", rows, time.perf_counter() - begun, answer)
+        self._tell(f"{method} {what}", rows, time.perf_counter() - started, answer)
         return answer
 
     def _tell(self, what: str, rows: int, seconds: float, answer: Answer) -> None:

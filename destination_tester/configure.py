@@ -1,4 +1,4 @@
-"""The configuration map: from `configuration.json`, or asked for field by field."""
+"""The configuration map: from `configuration.json`, or typed in field by field."""
 
 from __future__ import annotations
 

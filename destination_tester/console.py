@@ -39,7 +39,7 @@ class Difference:
 
 
 class Output(Protocol):
-    """Where the tester tells what it does."""
+    """Where the tester reports."""
 
     def input(self, name: str) -> None:
         """An input begins."""
@@ -104,9 +104,9 @@ class RichOutput:
         self._console.print(table)
 
     def summary(self, counts: dict[str, Any]) -> None:
-        told = ", ".join(f"{count} {what}" for what, count in counts.items())
+        shown = ", ".join(f"{count} {what}" for what, count in counts.items())
         colour = "red" if counts.get("differences") else "green"
-        self._console.print(f"[bold {colour}]{escape(told)}")
+        self._console.print(f"[bold {colour}]{escape(shown)}")
 
     def error(self, message: str) -> None:
         self._console.print(f"[bold red]{escape(message)}")

@@ -64,11 +64,11 @@ that of its shortest text that reads back as the same. "Always" and "never" say 
     NAIVE_TIME <-> other temporal; temporal <-> BOOLEAN, number; BINARY <-> BOOLEAN, number, temporal
                                 never
 
-A DECIMAL column with params becomes the narrowest that holds both what is asked for and what is
-there. Its scale is the larger of the scale asked for and the most fraction digits of a value, without
-trailing zeros. Its precision is that scale plus the larger of the digits asked for before the point
+A DECIMAL column with params becomes the narrowest that holds both what is requested and what is
+there. Its scale is the larger of the requested scale and the most fraction digits of a value, without
+trailing zeros. Its precision is that scale plus the larger of the requested digits before the point
 (precision - scale) and the most that a value has there. A precision past 38 or a scale past 37 is the
-task, unless more is asked for. (10,2) that holds 12345.67 and is asked to be (6,4) becomes (9,4).
+task, unless more is requested. (10,2) that holds 12345.67 and is requested as (6,4) becomes (9,4).
 Without params any number fits.
 """
 
@@ -122,7 +122,7 @@ def convert(value: Value, source: common.Column, target: common.Column) -> Value
     Args:
         value: the value, not NULL.
         source: the column as it was.
-        target: the column as it is asked for. A DECIMAL is not rounded to its scale: see `widened`.
+        target: the column as it is requested. A DECIMAL is not rounded to its scale: see `widened`.
 
     Raises:
         NotSurvivedError: if the value would lose something.
@@ -138,10 +138,10 @@ def convert_column(
     Args:
         values: those of every row; None is NULL.
         source: the column as it was.
-        target: the column as it is asked for.
+        target: the column as it is requested.
 
     Returns:
-        The column as it becomes (a DECIMAL may be wider than asked for), and the values.
+        The column as it becomes (a DECIMAL may be wider than requested), and the values.
 
     Raises:
         NotSurvivedError: if one or more values would lose something; its message says how many.

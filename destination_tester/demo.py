@@ -67,9 +67,9 @@ def main() -> int:
         inputs = directory / "inputs"
         shutil.copytree(SAMPLE, inputs)
         (inputs / CONFIGURATION).write_text("{}")
-        begun = time.perf_counter()
+        started = time.perf_counter()
         with server(directory / "postgres") as (port, uri):
-            print(f"server and PostgreSQL started in {time.perf_counter() - begun:.1f} s")
+            print(f"server and PostgreSQL started in {time.perf_counter() - started:.1f} s")
             codes = [_play(inputs, port, uri, file_type) for file_type in ("CSV", "PARQUET")]
     return max(codes)
 

@@ -54,7 +54,7 @@ class Runner:
         client: calls the connector.
         writer: writes the batch files.
         clock: gives each operation its time.
-        output: told of tables and differences.
+        output: shows tables and differences.
         verifier: looks at what arrived; None not to look.
     """
 

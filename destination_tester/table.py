@@ -70,7 +70,7 @@ class Table:
 
     @property
     def identity(self) -> list[str]:
-        """What tells rows apart: the key, or its stand-in where there is none."""
+        """What identifies rows: the key, or `_fivetran_id` where there is none."""
         return self.key or [name for name in self.columns if name == ID]
 
     def table(self, name: str) -> common.Table:
@@ -154,7 +154,7 @@ class Table:
         return records
 
     def _identified(self, rows: Iterable[Row]) -> Iterator[tuple[Key, Stored]]:
-        """Rows of a file, each with what tells it apart."""
+        """Rows of a file, each with its key."""
         names = self.identity
         if not names:
             raise RefusedError("the table has no key")
@@ -168,7 +168,7 @@ class Table:
         return tuple(row.get(name) for name in names)
 
     def alter(self, table: common.Table, *, drop_columns: bool = False) -> None:
-        """Make the table match another: add columns, change types and the key, drop if asked to."""
+        """Make the table match another: add columns, change types and the key, drop columns if wanted."""
         rows = bool(self.rows)
         wanted = [column.name for column in table.columns]
         for column in table.columns:

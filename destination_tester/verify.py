@@ -1,4 +1,4 @@
-"""Looking at what arrived: a table read by SQLAlchemy and compared with the model."""
+"""Verification: a table is read by SQLAlchemy and compared with the model."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Verifier:
     Args:
         url: the database, as SQLAlchemy has it.
         schema: the tables' schema.
-        output: told of tables that it cannot read.
+        output: shows which tables it cannot read.
 
     Raises:
         InputError: if there is no way to read such a database.

@@ -211,11 +211,11 @@ def test_records_that_nothing_tells_apart_are_left_alone(
         add_history("new", common.INT, "1"),
         drop_history("desc"),
     ):
-        assert "told apart" in refused(client, "t", **operation)
+        assert "distinguished" in refused(client, "t", **operation)
     rows: list[Row] = [version(1, T)]
     for kind in ("earliest", "replace", "update", "delete"):
         answer = client.write_history(table, **{kind: [rows]})
-        assert "told apart" in answer.task.message, answer
+        assert "distinguished" in answer.task.message, answer
     assert database.rows("t") == before
     assert client.describe("t").table == table
 

@@ -11,12 +11,7 @@ from contextlib import closing
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
-from destination.batch.csv import (
-    BLOCK_BYTES,
-    BYTE_ORDER_MARK,
-    Header,
-    TypedColumns,
-)
+from destination.batch.csv import BLOCK_BYTES, BYTE_ORDER_MARK, Header, TypedColumns
 from destination.batch.decoding import Decoder
 from destination.batch.decompression import DecompressingReader
 from destination.batch.values import Notices

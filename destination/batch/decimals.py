@@ -12,12 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from destination.batch.refusals import RefusedError, misfit
-from destination.rows import (
-    MAX_DECIMAL_DIGITS,
-    MAX_FRACTION_DIGITS,
-    MAX_WHOLE_DIGITS,
-    arrow_type,
-)
+from destination.rows import MAX_DECIMAL_DIGITS, MAX_FRACTION_DIGITS, MAX_WHOLE_DIGITS, arrow_type
 from destination.schema import Column
 
 NUMBER = (

@@ -48,6 +48,7 @@ class NamedType(sa.types.UserDefinedType[Any]):
     comparator_factory = Comparator
 
 
+@dataclass(eq=False)
 class AlterTable(ExecutableDDLElement, ABC):
     """ALTER TABLE …
 
@@ -71,7 +72,6 @@ def _alter_table(element: AlterTable, compiler: DDLCompiler, **_: Any) -> str:
 class AddColumn(AlterTable):
     """… ADD COLUMN …"""
 
-    table: sa.Table
     column: sa.Column[Any]
 
     def action(self, compiler: DDLCompiler, _: Callable[[str], str]) -> str:
@@ -82,7 +82,6 @@ class AddColumn(AlterTable):
 class DropColumn(AlterTable):
     """… DROP COLUMN …"""
 
-    table: sa.Table
     column: str
 
     def action(self, _: DDLCompiler, quote: Callable[[str], str]) -> str:
@@ -93,7 +92,6 @@ class DropColumn(AlterTable):
 class DropNotNull(AlterTable):
     """… ALTER COLUMN … DROP NOT NULL"""
 
-    table: sa.Table
     column: str
 
     def action(self, _: DDLCompiler, quote: Callable[[str], str]) -> str:
@@ -104,7 +102,6 @@ class DropNotNull(AlterTable):
 class AddPrimaryKey(AlterTable):
     """… ADD CONSTRAINT … PRIMARY KEY (…)"""
 
-    table: sa.Table
     name: str
     columns: tuple[str, ...]
 
@@ -117,7 +114,6 @@ class AddPrimaryKey(AlterTable):
 class DropConstraint(AlterTable):
     """… DROP CONSTRAINT …"""
 
-    table: sa.Table
     name: str
 
     def action(self, _: DDLCompiler, quote: Callable[[str], str]) -> str:
@@ -128,7 +124,6 @@ class DropConstraint(AlterTable):
 class RenameTable(AlterTable):
     """… RENAME TO …"""
 
-    table: sa.Table
     name: str
 
     def action(self, _: DDLCompiler, quote: Callable[[str], str]) -> str:
@@ -139,7 +134,6 @@ class RenameTable(AlterTable):
 class RenameColumn(AlterTable):
     """… RENAME COLUMN … TO …"""
 
-    table: sa.Table
     column: str
     name: str
 

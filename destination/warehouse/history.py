@@ -20,15 +20,7 @@ from destination.rows import RowSource
 from destination.schema import END, START, Table, record_key
 from destination.warehouse.base import Session
 from destination.warehouse.carried import Carried, carry
-from destination.warehouse.chains import (
-    BASE,
-    FLAGS,
-    Changes,
-    folded,
-    inherit,
-    link,
-    modified_by,
-)
+from destination.warehouse.chains import BASE, FLAGS, Changes, folded, inherit, link, modified_by
 from destination.warehouse.merging import merge_rows, replace
 from destination.warehouse.naming import Alias
 from destination.warehouse.staging import (
@@ -180,7 +172,7 @@ def _update(
     if has_duplicates(session, staged, record):
         rows = _completed_in_chains(session, target, changes, staged, record)
     else:
-        base, on = _preceding(session, target, record, changes)
+        base, on = preceding(session, changes.source, target, record, changes.values)
         rows = _completed(changes, changes.modified, staged, base, on)
     names = [column.name for column in staged.columns]
     insert = sa.insert(target.clause).from_select(names, rows)
@@ -215,12 +207,6 @@ def _leaves_ends_open(session: Session, staged: Staged) -> bool:
     ends_given = sa.and_(*[staged.modified.get(name, sa.false()) for name in OPEN])
     open_ended = sa.select(sa.literal(1)).select_from(staged.clause).where(sa.not_(ends_given))
     return session.finds(open_ended)
-
-
-def _preceding(
-    session: Session, target: StoredTable, record: Sequence[str], changes: Changes
-) -> tuple[sa.FromClause, sa.ColumnElement[bool]]:
-    return preceding(session, changes.source, target, record, changes.values)
 
 
 def _completed(
@@ -267,8 +253,8 @@ def _completed_in_chains(
     3 continues 2. The table's 4 begins another chain: 5 is completed from it. 7 continues 5, which
     replaces the table's 5.
     """
-    preceding_version, on = _preceding(session, target, record, changes)
-    before = preceding_version.c[target.get(START).name]
+    version, on = preceding(session, changes.source, target, record, changes.values)
+    before = version.c[target.get(START).name]
     in_time: dict[str, Any] = {
         "partition_by": [changes.values[name] for name in record],
         "order_by": changes.values[START],
@@ -278,7 +264,7 @@ def _completed_in_chains(
     )
     rows = sa.select(
         changes.ordinal, sa.case((before <= start, ordinal)), before, changes.flags
-    ).select_from(changes.source.join(preceding_version, on))
+    ).select_from(changes.source.join(version, on))
     links = link(session, rows, sa.Column(BASE, target[START].type))
     inherit(session, staged, links, [*record, START, *OPEN])
     base = target.clause.alias(Alias.PRECEDING)

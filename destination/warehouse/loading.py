@@ -14,12 +14,7 @@ from destination.warehouse.base import Session
 from destination.warehouse.carried import carry
 from destination.warehouse.chains import folded
 from destination.warehouse.merging import replace
-from destination.warehouse.staging import (
-    analyze,
-    same_key,
-    stage,
-    stage_partial,
-)
+from destination.warehouse.staging import analyze, same_key, stage, stage_partial
 from destination.warehouse.statements import deleting, updating
 from destination.warehouse.stored import StoredTable, TableName
 from destination.warehouse.tables import lock_called

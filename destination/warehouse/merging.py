@@ -164,7 +164,8 @@ def _merge(
         if empty and replacing:
             replacing = not has_duplicates(session, staged, key)
         if not (replacing and _replace_rows(session, target, key, staged)):
-            _upsert(session, target, key, staged)
+            names = [column.name for column in staged.columns]
+            merge_rows(session, target, key, last_rows(session, staged, key), names)
         then(staged)
         count += staged.count
     return count
@@ -198,11 +199,6 @@ def _replace_rows(
     analyze(session, staged)
     statements = (deleting(session, staged, target, key), inserting(session, staged, target))
     return bool(session.unless_duplicate(lambda: [session.execute(each) for each in statements]))
-
-
-def _upsert(session: Session, target: StoredTable, key: Sequence[str], staged: Staged) -> None:
-    names = [column.name for column in staged.columns]
-    merge_rows(session, target, key, last_rows(session, staged, key), names)
 
 
 def merge_rows(

@@ -17,18 +17,9 @@ from sqlalchemy.types import TypeEngine
 
 from destination.errors import RequestError
 from destination.remembered import Remembered
-from destination.schema import (
-    ACTIVE,
-    END,
-    START,
-    Column,
-    Table,
-)
+from destination.schema import ACTIVE, END, START, Column, Table
 from destination.warehouse.base import Session
-from destination.warehouse.ddl import (
-    AddColumn,
-    NamedType,
-)
+from destination.warehouse.ddl import AddColumn, NamedType
 from destination.warehouse.stored import StoredColumn, StoredTable, TableName
 
 logger = logging.getLogger(__name__)

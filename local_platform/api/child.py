@@ -1,4 +1,4 @@
-"""Runs a command that is told to stop when the process that started it ends: `child.py COMMAND`."""
+"""Runs a command, and stops it when the process that started it ends: `child.py COMMAND`."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from local_platform.sync.types import Type
 
 SOFT_DELETE, HISTORY = "SOFT_DELETE", "HISTORY"
 ALLOW_ALL, BLOCK_ALL = "ALLOW_ALL", "BLOCK_ALL"
-KEY_REASON = "Rows are told apart by their key: it cannot be left out"
+KEY_REASON = "Rows are identified by their key: it cannot be left out"
 SELECTION_REASON = "The source supports no selection"
 Choice = dict[str, Any]
 

@@ -36,7 +36,7 @@ class Checked:
         shown: the names of values that may be sent out.
         state: of the setup.
         tests: how they went.
-        declared: what the source declares, if it was asked.
+        declared: what the source declares, if it was read.
     """
 
     config: dict[str, str]
@@ -234,7 +234,7 @@ class Connections:
         """The tables of a connection.
 
         Raises:
-            NotFoundError: if the source was never asked for them.
+            NotFoundError: if they were never read from the source.
         """
         if connection.declared is None:
             raise NotFoundError("SchemaConfig", connection.id)
@@ -246,7 +246,7 @@ class Connections:
         """Change what is synced.
 
         Raises:
-            NotFoundError: if there is no such connection, or its source was never asked.
+            NotFoundError: if there is no such connection, or its source was never read.
             InvalidInputError: if the patch names what is not there.
         """
         choices = self.schemas(self.get(identity)).changed(patch)
@@ -270,8 +270,8 @@ class Connections:
                     Connection.service != SIMULATED,
                 )
             ).all()
-            begun = sa.select(Run.connection_id, sa.func.max(Run.started_at).label("at"))
-            rows = session.execute(begun.group_by(Run.connection_id))
+            started = sa.select(Run.connection_id, sa.func.max(Run.started_at).label("at"))
+            rows = session.execute(started.group_by(Run.connection_id))
             last = {row.connection_id: row.at for row in rows}
         return [
             each.id

@@ -293,14 +293,14 @@ def _tests(
         if failed:
             yield _outcome(title, SKIPPED, "a test before it failed")
             continue
-        begun = time.monotonic()
+        started = time.monotonic()
         answer = stub.Test(
             common.TestRequest(name=test.name, configuration=config), timeout=ANSWER_SECONDS
         )
         failed = not answer.success
         message = answer.failure or "the test failed" if failed else ""
         status = FAILED if failed else PASSED
-        yield _outcome(title, status, message, time.monotonic() - begun)
+        yield _outcome(title, status, message, time.monotonic() - started)
 
 
 def _outcome(title: str, status: str, message: str, seconds: float = 0.0) -> dict[str, Any]:

@@ -77,7 +77,7 @@ class ConnectionChange(Body):
 
 
 class Resync(Body):
-    """What to sync anew; a part of the tables is not supported."""
+    """What to re-sync; a part of the tables is not supported."""
 
     scope: dict[str, list[str]] | None = None
 

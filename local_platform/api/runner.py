@@ -247,7 +247,7 @@ def _tell(process: subprocess.Popen[str], request: Mapping[str, Any]) -> None:
         process.stdin.write(json.dumps(request) + "\n")
         process.stdin.flush()
     except BrokenPipeError:
-        logger.warning("a sync ended before it was told what to do")
+        logger.warning("a sync ended before it started")
 
 
 def _interrupt(process: subprocess.Popen[str]) -> None:

@@ -1,4 +1,4 @@
-"""Syncs without data, to test clients by: they end after so many polls, as they are told to."""
+"""Syncs without data, to test clients: each ends after some polls, with a given outcome."""
 
 from __future__ import annotations
 

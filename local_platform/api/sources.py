@@ -83,7 +83,7 @@ class Inspected:
     Args:
         form: its setup form.
         tests: how each of its tests went: title, and why it failed.
-        schema: what it declares, as `SchemaResponse` in JSON; None if it was not asked.
+        schema: what it declares, as `SchemaResponse` in JSON; None if it was not read.
     """
 
     form: common.ConfigurationFormResponse
@@ -155,9 +155,9 @@ class Sources:
         return self._ask(kind, address, configuration or {}, until)
 
     def _form(self, kind: Kind, address: str | None) -> Inspected:
-        """The form, asked for anew after a while: between a page and what is sent from it, it stays."""
-        asked, known = self._forms.get((kind.id, address), (0.0, None))
-        if known is None or time.monotonic() - asked > FORM_SECONDS:
+        """The form, read again after a while: between a page and its submission it stays the same."""
+        read_at, known = self._forms.get((kind.id, address), (0.0, None))
+        if known is None or time.monotonic() - read_at > FORM_SECONDS:
             known = self._ask(kind, address, {}, "form")
             self._forms[kind.id, address] = time.monotonic(), known
         return known
@@ -218,7 +218,7 @@ def _run(options: Sequence[str], configuration: Mapping[str, str]) -> dict[str, 
     try:
         content: dict[str, Any] = json.loads(said)
     except ValueError as error:
-        raise InvalidInputError("the source could not be asked") from error
+        raise InvalidInputError("the source could not be reached") from error
     if "error" in content:
         raise InvalidInputError(content["error"])
     return content

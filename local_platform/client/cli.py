@@ -27,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options to a parser."""
     calls = parser.add_subparsers(dest="call", required=True)
 
-    def call(name: str, told: str, work: Callable[[Fivetran, Any], Any]) -> argparse.ArgumentParser:
-        made = calls.add_parser(name, help=told, description=told)
+    def call(name: str, said: str, work: Callable[[Fivetran, Any], Any]) -> argparse.ArgumentParser:
+        made = calls.add_parser(name, help=said, description=said)
         made.set_defaults(work=work)
         return made
 

@@ -19,7 +19,7 @@ class InputError(FivetranError):
 
 
 class AnswerError(FivetranError):
-    """The API did not do what was asked.
+    """The API refused a request.
 
     Args:
         status: of the answer; None if there was none.

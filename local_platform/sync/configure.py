@@ -1,4 +1,4 @@
-"""The configuration of one side: from its file, or asked for field by field."""
+"""The configuration of one side: from its file, or typed in field by field."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def configuration(path: Path, form: common.ConfigurationFormResponse) -> Configu
     """The configuration in a file; where there is no file, ask for what the form has and save it.
 
     Raises:
-        InputError: if the file is no map of strings, or nobody can be asked.
+        InputError: if the file is no map of strings, or there is no terminal.
     """
     if path.exists():
         return read(path)

@@ -27,7 +27,7 @@ class Destination:
     Args:
         stub: calls it.
         configuration: its configuration map.
-        warn: told of its warnings.
+        warn: gets its warnings.
     """
 
     stub: DestinationConnectorStub

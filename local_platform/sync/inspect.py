@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Tell it.
+    """Print it.
 
     Returns:
         The process's exit code.
@@ -48,11 +48,11 @@ def run(options: argparse.Namespace) -> int:
         configuration = from_stdin().source if options.stdin else {}
         secrets.add(configuration.values())
         with reaching.reach(options, _ignore) as (source, form):
-            told = dict(_tell(options.until, source, form, configuration))
+            shown = dict(_tell(options.until, source, form, configuration))
     except SyncError as error:
         _print(secrets, {"error": str(error)})
         return error.code
-    _print(secrets, told)
+    _print(secrets, shown)
     return SUCCEEDED
 
 
@@ -82,14 +82,14 @@ def _test(
     """Run the tests; those after one that failed are skipped."""
     status = PASSED
     for test in form.tests:
-        begun = time.monotonic()
+        started = time.monotonic()
         message = SKIPPED_SINCE
         if status == PASSED:
             failure = source.test(test.name, configuration)
             status, message = (FAILED, failure) if failure else (PASSED, "")
         elif status == FAILED:
             status = SKIPPED
-        seconds = round(time.monotonic() - begun, 3)
+        seconds = round(time.monotonic() - started, 3)
         title = test.label or test.name
         yield {"title": title, "status": status, "message": message, "seconds": seconds}
 

@@ -31,7 +31,7 @@ MIB = 1 << 20
 SEAL_BYTES = 2 * MIB
 """What arrived is sealed into chunks when it is this much, so that memory is measured in small steps."""
 TELL_SECONDS = 0.5
-"""How often what has arrived is told."""
+"""How often progress is reported."""
 MAX_RECORDS = 100
 """The most records in a batch. [D]"""
 OPERATIONS: dict[int, str] = {
@@ -70,7 +70,7 @@ class Intake:
         loader: loads windows.
         sender: in whose thread.
         settings: how.
-        output: told of it.
+        output: reports it.
         clock: `_fivetran_synced` of what arrives, in milliseconds since 1970.
     """
 

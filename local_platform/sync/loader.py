@@ -43,7 +43,7 @@ class Loader:
         directory: where the state is.
         files: where batch files are for as long as they are sent.
         state: what was loaded.
-        output: told of it.
+        output: reports it.
         format: of batch files.
         hard: whether deleted rows are deleted instead of marked.
     """
@@ -69,7 +69,7 @@ class Loader:
             window: its records.
             synced: their `_fivetran_synced`, in milliseconds since 1970.
         """
-        begun = time.perf_counter()
+        started = time.perf_counter()
         types = self.prepare(table, window.types())
         files = BatchFiles(self.files, self.format)
         try:
@@ -82,7 +82,7 @@ class Loader:
         rows = len(window)
         self.sent[table.full_name] += rows
         self.state.tables[table.full_name].rows += rows
-        seconds = time.perf_counter() - begun
+        seconds = time.perf_counter() - started
         self.output.flush(Flush(table.full_name, rows, counts, window.bytes, seconds))
 
     def create_declared(self, table: Table) -> None:

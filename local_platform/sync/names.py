@@ -75,7 +75,7 @@ class Names:
         return self._add(name) if target is None else target
 
     def known(self, name: str) -> str | None:
-        """The destination's name, if it was asked for before."""
+        """The destination's name, if it is known already."""
         return self._targets.get(name)
 
     def _add(self, name: str) -> str:

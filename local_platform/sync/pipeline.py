@@ -35,7 +35,7 @@ class Sync:
         configuration: of the source.
         loader: loads them.
         settings: how.
-        output: told of it.
+        output: reports it.
     """
 
     def __init__(

@@ -57,7 +57,7 @@ class Source:
 
     Args:
         arguments: its command.
-        log: told each line that it prints.
+        log: gets each line that it prints.
     """
 
     def __init__(self, arguments: Sequence[str], log: Log) -> None:

@@ -36,7 +36,7 @@ def reach(options: argparse.Namespace, log: Log) -> Reached:
 
     Args:
         options: a command's.
-        log: told what the source prints.
+        log: gets what the source prints.
 
     Raises:
         InputError: if they mean none.

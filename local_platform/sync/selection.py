@@ -1,6 +1,6 @@
-"""Which tables and columns are synced: told to the source, and held on arrival.
+"""Which tables and columns are synced: sent to the source, and checked on arrival.
 
-Sources of the Connector SDK ignore what they are told [O], so everything is looked at again.
+Sources of the Connector SDK ignore it [O], so all that arrives is checked.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class Selection:
                 if column.primary_key and names & {*self.exclude}:
                     raise InputError(
                         f"--exclude {min(names & {*self.exclude})}: it is a key column, by which rows"
-                        " are told apart"
+                        " are identified"
                     )
         tables = {f"{each}." for place in declared for each in _tables(place)}
         for choice in (*self.only, *self.exclude):

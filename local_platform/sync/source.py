@@ -147,7 +147,7 @@ def started(
 
     Args:
         arguments: its command for a port.
-        log: told what it prints.
+        log: gets what it prints.
     """
     for attempt in range(1, STARTS + 1):
         port = free_port()

@@ -28,7 +28,7 @@ class Type:
         kind: a DataType of the wire.
         precision: the digits of a DECIMAL, 0 for any number; those that were seen of an integer, 0
             for as many as its type has.
-        scale: those behind the point.
+        scale: those after the decimal point.
         rounds: whether numbers became floats, which lose digits of those above 2^53.
         is_time: whether a STRING was declared NAIVE_TIME, of which records hold texts.
     """

@@ -108,7 +108,7 @@ class Rows:
         name: its name.
 
     Raises:
-        WarehouseError: by each method, if the database cannot be asked.
+        WarehouseError: by each method, if the database cannot be read.
     """
 
     engine: sa.Engine

@@ -85,7 +85,7 @@ def test_nothing_is_sent_where_no_schema_is_supported(syncs: Syncs) -> None:
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        (("--exclude", "items.id"), "--exclude items.id: it is a key column, by which rows are told apart"),
+        (("--exclude", "items.id"), "--exclude items.id: it is a key column, by which rows are identified"),
         (("--only", "itms"), "the source declares no table or column named itms"),
     ],
 )  # fmt: skip

@@ -188,17 +188,14 @@ def require_free_name(session: Session, name: TableName) -> None:
     Raises:
         RequestError: if something of the customer's has it.
     """
-    kind = session.connection.execute(TAKEN_QUERY, _names(session, name)).scalar()
+    stored = {"schema": str(session.schema(name.schema)), "table": str(session.name(name.table))}
+    kind = session.connection.execute(TAKEN_QUERY, stored).scalar()
     if kind is not None:
         raise _taken(name, OTHER_KINDS.get(kind, "there already"))
 
 
 def _taken(name: TableName, what: str) -> RequestError:
     return RequestError(f"{name} is {what}: rename or drop it, or sync into another schema")
-
-
-def _names(session: Session, name: TableName) -> dict[str, str]:
-    return {"schema": str(session.schema(name.schema)), "table": str(session.name(name.table))}
 
 
 def schema_exists(session: Session, schema: str) -> bool:

@@ -15,12 +15,7 @@ import certifi
 import psycopg
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
-from tenacity import (
-    RetryCallState,
-    Retrying,
-    retry_if_exception,
-    wait_random_exponential,
-)
+from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
 from destination import progress, telemetry
 from destination.cancellation import Cancellation

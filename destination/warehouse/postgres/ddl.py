@@ -16,7 +16,6 @@ from destination.warehouse.ddl import AlterTable
 class AlterColumnType(AlterTable):
     """… ALTER COLUMN … TYPE … USING …"""
 
-    table: sa.Table
     column: str
     type_name: str
     using: sa.ColumnElement[Any]

@@ -32,7 +32,7 @@ router = APIRouter(tags=["Connections"])
 
 @router.post("/connections", status_code=201)
 def create_a_connection(here: Here, body: NewConnection) -> Answer[ConnectionData]:
-    """Create a connection; unless told otherwise, run its tests, and sync it when they pass."""
+    """Create a connection; by default, run its tests, and sync it when they pass."""
     config = dict(body.config)
     schema = config.pop("schema", None)
     if not isinstance(schema, str):
@@ -126,7 +126,7 @@ def resync_connection_data(
 ) -> Answer[None]:
     """Start a sync from the beginning."""
     if body is not None and body.scope:
-        raise InvalidInputError("scope: only whole connections are synced anew")
+        raise InvalidInputError("scope: only whole connections can be re-synced")
     here.connections.sync(connection_id, resync=True)
     return Answer(message="Re-sync has been triggered successfully")
 
@@ -151,7 +151,7 @@ def update_a_connection_schema_config(
 
 @router.post("/connections/{connection_id}/schemas/reload")
 def reload_a_connection_schema_config(here: Here, connection_id: str) -> Answer[dict[str, Any]]:
-    """Ask the source anew for its tables."""
+    """Ask the source again for its tables."""
     tested = here.connections.run_tests(connection_id)
     return Answer(data=here.connections.schemas(tested).view())
 

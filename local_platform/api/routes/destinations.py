@@ -49,7 +49,7 @@ def retrieve_a_group(here: Here, group_id: str) -> Answer[GroupData]:
 
 @router.post("/destinations", status_code=201, tags=["Destinations"])
 def create_a_destination(here: Here, body: NewDestination) -> Answer[DestinationData]:
-    """Create a destination in a group; unless told otherwise, run its tests."""
+    """Create a destination in a group; by default, run its tests."""
     made = here.destinations.create(
         body.group_id,
         Wanted(body.service, body.address, body.config),

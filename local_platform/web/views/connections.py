@@ -37,7 +37,7 @@ def new(request: Request, here: Here, service: str, address: str | None = None) 
 def create(
     request: Request, here: Here, sent: Submitted, service: str, address: str | None = None
 ) -> Response:
-    """Make a connection and test it. It is paused until it is told what to sync."""
+    """Make a connection and test it. It is paused until tables are chosen."""
     named = {
         "schema": str(sent.get("schema", "")).strip(),
         "group_id": str(sent.get("group_id", "")),

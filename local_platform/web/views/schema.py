@@ -46,7 +46,7 @@ def choose(request: Request, here: Here, sent: Submitted, identity: str) -> Resp
 
 @router.post("/connections/{identity}/schema/reload")
 def reload(here: Here, sent: Submitted, identity: str) -> Response:
-    """Ask the source anew."""
+    """Ask the source again."""
     del sent
     here.connections.run_tests(identity)
     return RedirectResponse(f"/connections/{identity}/schema", 303)

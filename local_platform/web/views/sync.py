@@ -37,7 +37,7 @@ def show(request: Request, here: Here, identity: str) -> Response:
 
 @router.get("/connections/{identity}/events")
 async def watch(request: Request, here: Here, identity: str) -> Response:
-    """A sync as it runs: the page's part anew, whenever it changed, and when it ended."""
+    """A sync as it runs: the part of the page that changes, sent at each change and at the end."""
     found = here.connections.get(identity)
     return StreamingResponse(_events(request, here, found), media_type="text/event-stream")
 
