@@ -168,7 +168,7 @@ class Table:
         return tuple(row.get(name) for name in names)
 
     def alter(self, table: common.Table, *, drop_columns: bool = False) -> None:
-        """Make the table match another: add columns, change types and the key, drop columns if wanted."""
+        """Make the table match another: columns added, retyped and, if wanted, dropped; another key."""
         rows = bool(self.rows)
         wanted = [column.name for column in table.columns]
         for column in table.columns:
