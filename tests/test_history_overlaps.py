@@ -65,6 +65,17 @@ def test_partial_versions_of_one_record_without_ends_close_each_other(
     )
 
 
+def test_partial_version_without_an_end_is_closed_by_a_later_one_that_has_one(
+    history: History,
+) -> None:
+    history.write(replace=[[version(1, None, 1.0, "a")]])
+    untold = {**version(5, None, 2.0, UNMODIFIED), END: UNMODIFIED, ACTIVE: UNMODIFIED}
+    history.write(earliest=[[key(5)]], update=[[untold, version(9, None, UNMODIFIED, "c")]])
+    assert history.versions() == rows(
+        version(1, 5, 1.0, "a"), version(5, 9, 2.0, "a"), version(9, None, 2.0, "c")
+    )
+
+
 @pytest.mark.parametrize("there", [True, False], ids=["in a table with rows", "in an empty table"])
 def test_replaced_versions_of_one_record_close_each_other(history: History, *, there: bool) -> None:
     others: list[Row] = [version(0, None, record=3), version(2, 3, record=4)] if there else []

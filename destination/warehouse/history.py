@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace as replaced
 from functools import partial
-from itertools import chain
 from typing import Any
 
 import sqlalchemy as sa
@@ -158,13 +157,14 @@ def _update(
     """Insert partial versions, each completed from the version before it."""
     if not batch.update:
         return 0
-    rounds = _rounds_of_carried(session, target, table, key, batch.update)
-    if rounds is not None:
-        for each in rounds:
-            each.execute(completing, target, table, key, record_key(key))
-            if not batch.earliest_start or not each.tells(OPEN):
-                _close_overtaken(session, target, record_key(key), each)
-        return sum(each.count for each in rounds)
+    carried = _carried_by_rounds(session, target, table, key, batch.update)
+    if carried is not None:
+        for versions, rounds in carried:
+            for each in rounds:
+                each.execute(completing, target, table, key, record_key(key))
+            if not batch.earliest_start or not versions.tells(OPEN):
+                _close_overtaken(session, target, record_key(key), versions)
+        return sum(versions.count for versions, _ in carried)
     staged = stage_partial(session, target, table, batch.update)
     analyze(session, staged)
     changes = folded(session, staged, key)
@@ -184,14 +184,15 @@ def _update(
     return staged.count
 
 
-def _rounds_of_carried(
+def _carried_by_rounds(
     session: Session,
     target: StoredTable,
     table: Table,
     key: Sequence[str],
     sources: Sequence[RowSource],
-) -> list[Carried] | None:
-    """Small partial versions in rounds: a version may need one that an earlier round inserts.
+) -> list[tuple[Carried, list[Carried]]] | None:
+    """Small partial versions, and in rounds: a version may need one that an earlier round inserts.
+
 
     None where they must be staged, or two of them have one key.
     """
@@ -199,7 +200,8 @@ def _rounds_of_carried(
     if carried is None or len(sources) > 1 or any(rows.may_repeat(key) for rows in carried):
         return None
     rounds = [rows.in_rounds(record_key(key), START) for rows in carried]
-    return None if None in rounds else list(chain.from_iterable(filter(None, rounds)))
+    pairs = zip(carried, rounds, strict=True)
+    return None if None in rounds else [(rows, each) for rows, each in pairs if each]
 
 
 def _leaves_ends_open(session: Session, staged: Staged) -> bool:
