@@ -1,14 +1,16 @@
 """The CSV layer: Jackson's notation, cut into blocks of whole records, each read as a record batch.
 
-Each block is first read straight into the columns' types. Where Arrow refuses that, the block is read
-again as texts: that accepts every notation of the types, and finds the row that is wrong.
+Each block is first read straight into the columns' types. Unmodified values are nulls there, too, and the
+texts of columns with nulls tell the two apart. Where Arrow refuses a value, the block is read again as
+texts: that accepts every notation of the types, and finds the row that is wrong. Large blocks of partial
+rows are read as texts at once.
 """
 
 from __future__ import annotations
 
 import codecs
 import csv
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import cached_property
 from itertools import repeat
@@ -19,7 +21,7 @@ from pyarrow import csv as arrow_csv
 
 from destination.ahead import ahead, handing_over
 from destination.batch.decimals import fit_precision
-from destination.batch.decoding import Converter, Decoder
+from destination.batch.decoding import NOTHING_TOLD, Converter, Decoder
 from destination.batch.decompression import DecompressingReader
 from destination.batch.values import count_byte, overflowed
 from destination.errors import BatchFileError
@@ -32,6 +34,9 @@ BLOCK_BYTES = 2 << 20
 QUOTE = pa.scalar(ord('"'), pa.uint8())
 BYTE_ORDER_MARK = codecs.BOM_UTF8
 """Arrow drops one at the start of its input."""
+READ_TWICE_BYTES = 32 << 10
+"""The largest block of partial rows, for each of its columns, that is read typed and, where values are
+unmodified, as texts, too: to convert a column takes as long as to read so many bytes again."""
 ENDS_QUOTED = "ends inside a quoted value: it is damaged or truncated"
 
 
@@ -159,25 +164,32 @@ class TypedColumns:
     """
 
     def __init__(self, decoder: Decoder) -> None:
-        self.options = _convert_options(decoder, map(_direct_type, decoder.columns))
+        nulls = [decoder.null_string, *filter(None, [decoder.unmodified_string])]
+        self.options = _convert_options(decoder.columns, map(_direct_type, decoder.columns), nulls)
         self._decoder = decoder
         self._converters: list[Converter | None] = [
             None if _is_read_directly(column) else decoder.from_texts for column in decoder.columns
         ]
 
-    def decode(self, arrays: Sequence[pa.Array], first_row: int) -> pa.RecordBatch:
+    def decode(
+        self,
+        arrays: Sequence[pa.Array],
+        first_row: int,
+        told: Mapping[str, pa.Array] = NOTHING_TOLD,
+    ) -> pa.RecordBatch:
         """The rows of arrays that Arrow parsed.
 
         Args:
             arrays: one a column.
             first_row: the number in the file of their first row.
+            told: the texts of columns in which a null may stand for an unmodified value.
 
         Raises:
             pa.ArrowInvalid: if a number does not fit its type, which Arrow does not check.
         """
         if not all(map(_fits, arrays)):
             raise pa.ArrowInvalid("number out of range")
-        return self._decoder.decode(arrays, self._converters, first_row)
+        return self._decoder.decode(arrays, self._converters, first_row, told)
 
 
 class BlockReader:
@@ -196,11 +208,14 @@ class BlockReader:
 
     @cached_property
     def _texts(self) -> arrow_csv.ConvertOptions:
-        return _convert_options(self._decoder, repeat(pa.string()))
+        return self._options(self._decoder.columns, pa.string())
 
     @cached_property
     def _binary(self) -> arrow_csv.ConvertOptions:
-        return _convert_options(self._decoder, repeat(pa.binary()))
+        return self._options(self._decoder.columns, pa.binary())
+
+    def _options(self, columns: Sequence[Column], kind: pa.DataType) -> arrow_csv.ConvertOptions:
+        return _convert_options(columns, repeat(kind), [self._decoder.null_string])
 
     def read(self, block: bytes) -> pa.RecordBatch:
         """The block's rows.
@@ -219,14 +234,34 @@ class BlockReader:
         return batch
 
     def _must_read_texts(self, block: bytes) -> bool:
-        return self._decoder.partial is not None or self._decoder.notices.concern(block)
+        if self._decoder.notices.concern(block):
+            return True
+        unmodified = self._decoder.unmodified_string
+        if not unmodified:
+            return False
+        unsure = '"' in unmodified or not self._decoder.null_string
+        return unsure or len(block) > READ_TWICE_BYTES * len(self._header)
 
     def _read_typed(self, block: bytes) -> pa.RecordBatch | None:
         """The block's rows, or None where a value cannot be read straight into its type."""
         try:
-            return self._typed.decode(self._parse(block, self._typed.options), self._first_row)
+            arrays = self._parse(block, self._typed.options)
+            told = self._unmodified_or_null(block, arrays)
+            return self._typed.decode(arrays, self._first_row, told)
         except pa.ArrowInvalid:
             return None
+
+    def _unmodified_or_null(
+        self, block: bytes, arrays: Sequence[pa.Array]
+    ) -> Mapping[str, pa.Array]:
+        """The texts of the columns in which unmodified values may have been read as nulls."""
+        unmodified = self._decoder.unmodified_string.encode()
+        if not unmodified or unmodified not in block:
+            return NOTHING_TOLD
+        pairs = zip(self._decoder.columns, arrays, strict=True)
+        columns = [column for column, array in pairs if array.null_count]
+        texts = self._parse(block, self._options(columns, pa.string())) if columns else []
+        return {column.name: array for column, array in zip(columns, texts, strict=True)}
 
     def _read_texts(self, block: bytes) -> pa.RecordBatch:
         try:
@@ -279,14 +314,16 @@ class BlockReader:
         return [column.chunk(0) for column in table.columns]
 
 
-def _convert_options(decoder: Decoder, types: Iterable[pa.DataType]) -> arrow_csv.ConvertOptions:
-    names = [column.name for column in decoder.columns]
+def _convert_options(
+    columns: Sequence[Column], types: Iterable[pa.DataType], nulls: Sequence[str]
+) -> arrow_csv.ConvertOptions:
+    names = [column.name for column in columns]
     return arrow_csv.ConvertOptions(
         column_types=dict(zip(names, types, strict=False)),
         include_columns=names,
-        null_values=[decoder.null_string],
+        null_values=nulls,
         strings_can_be_null=True,
-        quoted_strings_can_be_null=bool(decoder.null_string),
+        quoted_strings_can_be_null=all(nulls),
         true_values=["true"],
         false_values=["false"],
     )

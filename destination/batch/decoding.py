@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,6 +15,9 @@ from destination.errors import BatchFileError
 from destination.rows import MODIFIED, arrow_type
 from destination.schema import Column
 
+PRESENT, ABSENT = pa.scalar(b"\1"), pa.scalar(b"\0")
+"""What a mask of partial rows says of a value."""
+NOTHING_TOLD: Mapping[str, pa.Array] = MappingProxyType({})
 Converter = Callable[[pa.Array, Column], pa.Array]
 """Turns an array into the column's Arrow type; raises one of `REFUSALS` for what is not of it."""
 
@@ -57,8 +61,17 @@ class Decoder:
             fields.append(pa.field(MODIFIED, pa.binary()))
         self._schema = pa.schema(fields)
 
+    @property
+    def unmodified_string(self) -> str:
+        """The text that stands for an unmodified value; the empty string if none does."""
+        return self.partial.unmodified_string if self.partial is not None else ""
+
     def decode(
-        self, arrays: Sequence[pa.Array], converters: Sequence[Converter | None], first_row: int
+        self,
+        arrays: Sequence[pa.Array],
+        converters: Sequence[Converter | None],
+        first_row: int,
+        told: Mapping[str, pa.Array] = NOTHING_TOLD,
     ) -> pa.RecordBatch:
         """Convert one array a column.
 
@@ -66,45 +79,43 @@ class Decoder:
             arrays: the columns' texts or values, all of the same length.
             converters: what to do with each; None takes it as it is.
             first_row: the number in the file of the arrays' first row.
+            told: the texts of columns in whose arrays unmodified values are null already.
 
         Raises:
             BatchFileError: naming the row and column that is not of its type, or a key that is NULL.
         """
-        values, modified = [], {}
+        values, masks = [], {}
         for column, array, converter in zip(self.columns, arrays, converters, strict=True):
-            present, mask = self._split_unmodified(array, column, first_row)
+            unmodified = equals_text(told.get(column.name, array), self.unmodified_string)
+            present = array
+            if unmodified is not None:
+                if column.primary_key:
+                    reason = "is unmodified, but part of the primary key"
+                    raise _error(reason, unmodified, column, first_row)
+                masks[column.name] = pc.if_else(unmodified, ABSENT, PRESENT)
+                if column.name not in told:
+                    present = pc.if_else(unmodified, None, array)
             if converter is not None:
                 present = _convert(present, column, converter, first_row)
             if column.primary_key and present.null_count:
                 reason = "is NULL, but part of the primary key"
                 raise _error(reason, present.is_null(), column, first_row)
             values.append(present)
-            modified[column.name] = mask
         if self.partial is not None:
-            absent = pa.scalar(b"\0")
-            masks = [modified.get(column.name, absent) for column in self.partial.table]
-            values.append(pc.binary_join_element_wise(*masks, b""))
+            held = dict.fromkeys((column.name for column in self.columns), PRESENT) | masks
+            each = [held.get(column.name, ABSENT) for column in self.partial.table]
+            values.append(_joined(each, len(values[0])))
         return pa.RecordBatch.from_arrays(values, schema=self._schema)
 
     def from_texts(self, texts: pa.Array, column: Column) -> pa.Array:
         """A converter of texts in CSV notation."""
         return from_texts(texts, column, self.notices)
 
-    def _split_unmodified(
-        self, array: pa.Array, column: Column, first_row: int
-    ) -> tuple[pa.Array, pa.Array | None]:
-        """The array with nulls for unmodified values, and one byte a row that tells them from NULL."""
-        if self.partial is None:
-            return array, None
-        unmodified = equals_text(array, self.partial.unmodified_string)
-        if unmodified is None:
-            return array, pa.repeat(pa.scalar(b"\1"), len(array))
-        if column.primary_key:
-            raise _error(
-                "is unmodified, but part of the primary key", unmodified, column, first_row
-            )
-        flags = pc.if_else(unmodified, pa.scalar(b"\0"), pa.scalar(b"\1"))
-        return pc.if_else(unmodified, None, array), flags
+
+def _joined(masks: Sequence[pa.Array | pa.Scalar], count: int) -> pa.Array:
+    """The masks of columns as those of so many rows."""
+    joined = pc.binary_join_element_wise(*masks, b"")
+    return pa.repeat(joined, count) if isinstance(joined, pa.Scalar) else joined
 
 
 def equals_text(array: pa.Array, text: str) -> pa.Array | None:

@@ -193,7 +193,6 @@ def _carried_by_rounds(
 ) -> list[tuple[Carried, list[Carried]]] | None:
     """Small partial versions, and in rounds: a version may need one that an earlier round inserts.
 
-
     None where they must be staged, or two of them have one key.
     """
     carried = carry(session, target, sources, table) if target.mergeable else None

@@ -235,3 +235,54 @@ def test_notations_beside_fivetrans(kind: DataType, taken: list[str], refused: l
     column = Column("a", kind)
     assert [text for text in taken if first_value(column, text) == "refused"] == []
     assert [text for text in refused if first_value(column, text) != "refused"] == []
+
+
+PARTIAL_COLUMNS = [
+    Column("id", DataType.INT, primary_key=True),
+    Column("text", DataType.STRING),
+    Column("number", DataType.DOUBLE),
+    Column("data", DataType.BINARY),
+    Column("amount", DataType.DECIMAL, decimal=DecimalParams(9, 2)),
+    Column("flag", DataType.BOOLEAN),
+]
+
+
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.sampled_from(["1", "2", "3", "unmodified"]),
+            *(
+                st.sampled_from([text, "null", "unmodified", " unmodified", ""])
+                for text in ("x", "1.5", "AP8=", "1.25", "true")
+            ),
+        ),
+        min_size=1,
+        max_size=6,
+    ),
+    null=st.sampled_from(["null", ""]),
+    unmodified=st.sampled_from(["unmodified", 'un"modified', "null", ""]),
+    quoted=st.booleans(),
+)
+def test_partial_rows_are_the_same_read_typed_or_as_texts(
+    rows: list[tuple[str, ...]], null: str, unmodified: str, *, quoted: bool
+) -> None:
+    names = [column.name for column in PARTIAL_COLUMNS]
+
+    def cell(text: str) -> str:
+        text = text.replace("unmodified", unmodified).replace('"', '""')
+        return f'"{text}"' if quoted or '"' in text else text
+
+    block = "".join(",".join(map(cell, row)) + "\n" for row in rows).encode()
+
+    def found() -> object:
+        kept = Partial(unmodified, tuple(PARTIAL_COLUMNS))
+        reader = csv.BlockReader(names, Decoder(PARTIAL_COLUMNS, null, Notices(), kept))
+        try:
+            return reader.read(block).to_pylist()
+        except BatchFileError as error:
+            return error.reason, error.row, error.column
+
+    typed = found()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(csv, "READ_TWICE_BYTES", -1)
+        assert found() == typed
