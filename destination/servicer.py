@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -276,8 +276,10 @@ class _Files:
         key = tuple(column.name for column in self._table.key)
         return self._only(names, self._table, key)
 
-    def ends(self, names: Iterable[str]) -> list[BatchFile]:
+    def ends(self, names: Sequence[str]) -> list[BatchFile]:
         """Files of which only the record's key and `_fivetran_end` are read."""
+        if not names:
+            return []
         key = [column.name for column in self._table.key if column.name != START]
         return self._only(names, self._table.with_key(key), (*key, END))
 

@@ -21,7 +21,7 @@ from pyarrow import csv as arrow_csv
 
 from destination.ahead import ahead, handing_over
 from destination.batch.decimals import fit_precision
-from destination.batch.decoding import NOTHING_TOLD, Converter, Decoder
+from destination.batch.decoding import Converter, Decoder
 from destination.batch.decompression import DecompressingReader
 from destination.batch.values import count_byte, overflowed
 from destination.errors import BatchFileError
@@ -164,32 +164,36 @@ class TypedColumns:
     """
 
     def __init__(self, decoder: Decoder) -> None:
+        kinds = [_direct_type(column) for column in decoder.columns]
         nulls = [decoder.null_string, *filter(None, [decoder.unmodified_string])]
-        self.options = _convert_options(decoder.columns, map(_direct_type, decoder.columns), nulls)
+        self.options = _convert_options(decoder.columns, map(_or_texts, kinds), nulls)
         self._decoder = decoder
+        self._checked = [
+            i for i, kind in enumerate(kinds) if kind is not None and _may_misfit(kind)
+        ]
         self._converters: list[Converter | None] = [
-            None if _is_read_directly(column) else decoder.from_texts for column in decoder.columns
+            decoder.from_texts if kind is None else None for kind in kinds
         ]
 
     def decode(
         self,
         arrays: Sequence[pa.Array],
         first_row: int,
-        told: Mapping[str, pa.Array] = NOTHING_TOLD,
+        masks: Mapping[str, pa.Array] | None = None,
     ) -> pa.RecordBatch:
         """The rows of arrays that Arrow parsed.
 
         Args:
             arrays: one a column.
             first_row: the number in the file of their first row.
-            told: the texts of columns in which a null may stand for an unmodified value.
+            masks: as `Decoder.decode` takes them.
 
         Raises:
             pa.ArrowInvalid: if a number does not fit its type, which Arrow does not check.
         """
-        if not all(map(_fits, arrays)):
+        if not all(_fits(arrays[i]) for i in self._checked):
             raise pa.ArrowInvalid("number out of range")
-        return self._decoder.decode(arrays, self._converters, first_row, told)
+        return self._decoder.decode(arrays, self._converters, first_row, masks)
 
 
 class BlockReader:
@@ -246,22 +250,25 @@ class BlockReader:
         """The block's rows, or None where a value cannot be read straight into its type."""
         try:
             arrays = self._parse(block, self._typed.options)
-            told = self._unmodified_or_null(block, arrays)
-            return self._typed.decode(arrays, self._first_row, told)
+            masks = self._masks(block, arrays) if self._decoder.unmodified_string else None
+            return self._typed.decode(arrays, self._first_row, masks)
         except pa.ArrowInvalid:
             return None
 
-    def _unmodified_or_null(
-        self, block: bytes, arrays: Sequence[pa.Array]
-    ) -> Mapping[str, pa.Array]:
-        """The texts of the columns in which unmodified values may have been read as nulls."""
-        unmodified = self._decoder.unmodified_string.encode()
-        if not unmodified or unmodified not in block:
-            return NOTHING_TOLD
+    def _masks(self, block: bytes, arrays: Sequence[pa.Array]) -> dict[str, pa.Array]:
+        """What of the columns is modified in which unmodified values may have been read as nulls.
+
+        Raises:
+            pa.ArrowInvalid: if a key is among them.
+        """
+        if self._decoder.unmodified_string.encode() not in block:
+            return {}
         pairs = zip(self._decoder.columns, arrays, strict=True)
         columns = [column for column, array in pairs if array.null_count]
+        if any(column.primary_key for column in columns):
+            raise pa.ArrowInvalid("key that is NULL or unmodified")
         texts = self._parse(block, self._options(columns, pa.string())) if columns else []
-        return {column.name: array for column, array in zip(columns, texts, strict=True)}
+        return self._decoder.masks([column.name for column in columns], texts)
 
     def _read_texts(self, block: bytes) -> pa.RecordBatch:
         try:
@@ -329,28 +336,31 @@ def _convert_options(
     )
 
 
-def _direct_type(column: Column) -> pa.DataType:
-    """The type to which Arrow's reader may parse a column; texts where it would not be exact."""
-    return arrow_type(column) if _is_read_directly(column) else pa.string()
+def _direct_type(column: Column) -> pa.DataType | None:
+    """The type to which Arrow's reader parses a column's values exactly or refuses them.
 
-
-def _is_read_directly(column: Column) -> bool:
-    """Whether Arrow's reader parses a column's values exactly or refuses them.
-
-    Not so: BINARY, which needs decoding; a DECIMAL that travels as text and must be checked; and one
-    so large that scaling a text of as many digits as it may have can overflow 128 bits, because
-    Arrow's decimals then wrap around silently.
+    There is none for BINARY, which needs decoding; for a DECIMAL that travels as text and must be
+    checked; and for one so large that scaling a text of as many digits as it may have can overflow 128
+    bits, because Arrow's decimals then wrap around silently.
     """
     kind = arrow_type(column)
     if pa.types.is_decimal(kind):
-        return bool(kind.precision + kind.scale <= MAX_DECIMAL_DIGITS)
-    return column.type in TEXT_TYPES or kind not in (pa.string(), pa.binary())
+        return kind if kind.precision + kind.scale <= MAX_DECIMAL_DIGITS else None
+    direct = column.type in TEXT_TYPES or kind not in (pa.string(), pa.binary())
+    return kind if direct else None
+
+
+def _or_texts(kind: pa.DataType | None) -> pa.DataType:
+    return pa.string() if kind is None else kind
+
+
+def _may_misfit(kind: pa.DataType) -> bool:
+    """Whether Arrow's reader takes numbers that do not fit a type."""
+    return bool(pa.types.is_decimal(kind) or pa.types.is_floating(kind))
 
 
 def _fits(array: pa.Array) -> bool:
-    if pa.types.is_decimal(array.type):
-        return fit_precision(array)
-    return not (pa.types.is_floating(array.type) and overflowed(array))
+    return fit_precision(array) if pa.types.is_decimal(array.type) else not overflowed(array)
 
 
 def _require_utf8(values: pa.Array, _: Column) -> pa.Array:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,7 +16,6 @@ from destination.schema import Column
 
 PRESENT, ABSENT = pa.scalar(b"\1"), pa.scalar(b"\0")
 """What a mask of partial rows says of a value."""
-NOTHING_TOLD: Mapping[str, pa.Array] = MappingProxyType({})
 Converter = Callable[[pa.Array, Column], pa.Array]
 """Turns an array into the column's Arrow type; raises one of `REFUSALS` for what is not of it."""
 
@@ -71,7 +69,7 @@ class Decoder:
         arrays: Sequence[pa.Array],
         converters: Sequence[Converter | None],
         first_row: int,
-        told: Mapping[str, pa.Array] = NOTHING_TOLD,
+        masks: Mapping[str, pa.Array] | None = None,
     ) -> pa.RecordBatch:
         """Convert one array a column.
 
@@ -79,22 +77,22 @@ class Decoder:
             arrays: the columns' texts or values, all of the same length.
             converters: what to do with each; None takes it as it is.
             first_row: the number in the file of the arrays' first row.
-            told: the texts of columns in whose arrays unmodified values are null already.
+            masks: of arrays whose unmodified values are null already, the `masks` of the columns that
+                may have some; None where arrays hold the texts themselves.
 
         Raises:
             BatchFileError: naming the row and column that is not of its type, or a key that is NULL.
         """
-        values, masks = [], {}
+        values, found = [], dict(masks or {})
         for column, array, converter in zip(self.columns, arrays, converters, strict=True):
-            unmodified = equals_text(told.get(column.name, array), self.unmodified_string)
             present = array
+            unmodified = equals_text(array, self.unmodified_string) if masks is None else None
             if unmodified is not None:
                 if column.primary_key:
                     reason = "is unmodified, but part of the primary key"
                     raise _error(reason, unmodified, column, first_row)
-                masks[column.name] = pc.if_else(unmodified, ABSENT, PRESENT)
-                if column.name not in told:
-                    present = pc.if_else(unmodified, None, array)
+                found[column.name] = pc.if_else(unmodified, ABSENT, PRESENT)
+                present = pc.if_else(unmodified, None, array)
             if converter is not None:
                 present = _convert(present, column, converter, first_row)
             if column.primary_key and present.null_count:
@@ -102,10 +100,19 @@ class Decoder:
                 raise _error(reason, present.is_null(), column, first_row)
             values.append(present)
         if self.partial is not None:
-            held = dict.fromkeys((column.name for column in self.columns), PRESENT) | masks
+            held = dict.fromkeys((column.name for column in self.columns), PRESENT) | found
             each = [held.get(column.name, ABSENT) for column in self.partial.table]
             values.append(_joined(each, len(values[0])))
         return pa.RecordBatch.from_arrays(values, schema=self._schema)
+
+    def masks(self, names: Sequence[str], texts: Sequence[pa.Array]) -> dict[str, pa.Array]:
+        """What of columns is modified, by their texts, all of the same length; found at once."""
+        if not texts:
+            return {}
+        size = len(texts[0])
+        equal = pc.equal(pa.concat_arrays(texts), self.unmodified_string)
+        masks = pc.if_else(pc.fill_null(equal, False), ABSENT, PRESENT)
+        return {name: masks.slice(i * size, size) for i, name in enumerate(names)}
 
     def from_texts(self, texts: pa.Array, column: Column) -> pa.Array:
         """A converter of texts in CSV notation."""

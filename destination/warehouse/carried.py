@@ -48,7 +48,7 @@ class _Shape:
 
     @cached_property
     def _hash(self) -> int:
-        return hash((self.target, self.columns, self.table))
+        return hash((self.target, *[column.name for column in self.columns], self.table))
 
     def types(self, session: Session) -> tuple[str, ...] | None:
         """The types in which rows are sent; None if they cannot be parameters."""
@@ -193,8 +193,9 @@ class Carried:
         """Whether rows may share all of some values."""
         if self._has_other_equals(names):
             return True
-        rows = pa.Table.from_batches([self.rows]).group_by(list(names), use_threads=False)
-        return bool(rows.aggregate([]).num_rows < self.count)
+        values = pa.Table.from_batches([self.rows.select(list(names))])
+        different = values.group_by(list(names), use_threads=False).aggregate([])
+        return bool(different.num_rows < self.count)
 
     def _has_other_equals(self, names: Sequence[str]) -> bool:
         """Whether values may be equal in SQL and differ here: -0.0 and 0.0, texts of numbers."""
@@ -232,6 +233,7 @@ def carry(
                 if room < 0:
                     return None
                 batches.append(batch)
-        found = pa.Table.from_batches(batches).combine_chunks().to_batches() if batches else []
-        carried += [Carried(session, shape, types, each) for each in found]
+        if len(batches) > 1:
+            batches = pa.Table.from_batches(batches).combine_chunks().to_batches()
+        carried += [Carried(session, shape, types, each) for each in batches if each.num_rows]
     return carried

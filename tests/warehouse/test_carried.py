@@ -85,6 +85,14 @@ def test_rows_without_a_key_need_none(client: Client, database: Database, watch:
     assert database.rows("t") == [(1, "x"), (1, "x")]
 
 
+def test_rows_of_nulls_alone_are_rows(client: Client, database: Database, watch: Watch) -> None:
+    table = common.Table(name="t", columns=[column("a", common.INT), column("b")])
+    assert client.create(table).success
+    assert client.write(table, replace=[[{"a": None, "b": None}] * 3]).success
+    assert watch.staged == 0
+    assert database.rows("t") == [(None, None)] * 3
+
+
 def test_versions_need_none(client: Client, database: Database, watch: Watch) -> None:
     assert client.create(HISTORY).success
     starts = [f"2020-01-0{day}T00:00:00Z" for day in range(1, 5)]

@@ -102,21 +102,24 @@ def _parameter(position: int) -> str:
     return f"array{position}"
 
 
-def parameters(rows: pa.RecordBatch, types: Sequence[str]) -> Mapping[str, Parameter]:
-    """The columns of rows as the parameters of `carried`."""
-    texts = [
-        pc.cast(column, pa.string()) if pa.types.is_decimal(column.type) else column
-        for column in rows.columns
-    ]
-    offsets = pa.array([0, rows.num_rows], pa.int32())
-    lists = [pa.ListArray.from_arrays(offsets, column) for column in texts]
-    names = [_parameter(i) for i in range(len(texts))]
-    arrays = _encoded(pa.RecordBatch.from_arrays(lists, names))
-    numbers = [ELEMENTS[TEXT if kind == NUMERIC else kind].to_bytes(4) for kind in types]
-    return {
-        name: Parameter(array[:8] + number + array[12:])
-        for name, array, number in zip(names, arrays, numbers, strict=True)
-    }
+def parameters(rows: pa.RecordBatch, types: Sequence[str]) -> Mapping[str, Parameter | None]:
+    """The columns of rows as the parameters of `carried`.
+
+    One of nulls alone is no array: `unnest` makes them as long as the longest, which the first may be.
+    """
+    kinds, offsets = {}, pa.array([0, rows.num_rows], pa.int32())
+    lists: dict[str, pa.Array] = {}
+    for i, (column, kind) in enumerate(zip(rows.columns, types, strict=True)):
+        if i > 0 and column.null_count == rows.num_rows:
+            continue
+        name, texts = _parameter(i), pa.types.is_decimal(column.type)
+        values = pc.cast(column, pa.string()) if texts else column
+        lists[name] = pa.ListArray.from_arrays(offsets, values)
+        kinds[name] = ELEMENTS[TEXT if kind == NUMERIC else kind].to_bytes(4)
+    arrays = _encoded(pa.RecordBatch.from_arrays(list(lists.values()), list(lists)))
+    pairs = zip(kinds.items(), arrays, strict=True)
+    given = {name: Parameter(array[:8] + kind + array[12:]) for (name, kind), array in pairs}
+    return dict.fromkeys(map(_parameter, range(len(types)))) | given
 
 
 def _encoded(row: pa.RecordBatch) -> Iterator[bytes]:
@@ -160,7 +163,7 @@ _TEXTS: Remembered[_Text] = Remembered(16 << 20, lambda text: text.size)
 
 def execute(
     connection: sa.Connection,
-    values: Mapping[str, Parameter],
+    values: Mapping[str, Parameter | None],
     key: Hashable,
     statement: Callable[[], sa.Executable],
 ) -> int:

@@ -52,6 +52,14 @@ def _upsert(element: Upsert, compiler: SQLCompiler, **options: Any) -> str:
     return f"{into} {rows} ON CONFLICT ({key}) DO {action}"
 
 
+def _number(value: int) -> sa.ColumnElement[int]:
+    """A number as it stands in a statement, since one of wide rows would have hundreds of parameters."""
+    return sa.literal_column(str(value), sa.Integer)
+
+
+ONE = _number(1)
+
+
 class PostgresExpressions(Expressions):
     """PostgreSQL's parts of statements."""
 
@@ -75,7 +83,7 @@ class PostgresExpressions(Expressions):
         return rows.order_by(*key, order.desc())
 
     def is_modified(self, mask: sa.ColumnElement[Any], position: int) -> sa.ColumnElement[bool]:
-        return sa.func.get_byte(mask, position) == 1
+        return sa.func.get_byte(mask, _number(position)) == ONE
 
     def flags(self, mask: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
         digits = sa.literal("x") + sa.func.encode(mask, "hex")
@@ -88,4 +96,4 @@ class PostgresExpressions(Expressions):
 
     def is_set(self, flags: sa.ColumnElement[Any], position: int) -> sa.ColumnElement[bool]:
         last_of_byte = position * 8 + 7
-        return sa.func.get_bit(flags, last_of_byte) == 1
+        return sa.func.get_bit(flags, _number(last_of_byte)) == ONE
