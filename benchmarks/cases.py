@@ -12,12 +12,13 @@ from psycopg import sql
 
 from benchmarks.data import COMMON, NARROW, TEXT_KEY, WIDE, Generator, Load, Shape, write
 from benchmarks.report import Result
-from benchmarks.sides import SCHEMA, Sides
-from benchmarks.small import small
+from benchmarks.sides import SCHEMA, Sides, succeed
+from benchmarks.small import shape_of, small
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
 
 MILLION = 1_000_000
+WIDTHS, BATCHES = 50, 1_000
 REPEATS = 3
 
 Case = Callable[[Sides], Iterator[Result]]
@@ -138,7 +139,7 @@ def growth(sides: Sides) -> Iterator[Result]:
 
 
 def memory(sides: Sides) -> Iterator[Result]:
-    """Files that inflate to much more than they are, values of many megabytes, Parquet."""
+    """Files that inflate to much more than they are, values of many megabytes, Parquet, many tables."""
     text = common.Column(name="text", type=common.STRING)
     table = common.Table(
         name="texts", columns=[common.Column(name="id", type=common.LONG, primary_key=True), text]
@@ -161,6 +162,26 @@ def memory(sides: Sides) -> Iterator[Result]:
     sides.create(COMMON)
     own = sides.write([load])
     yield Result("Parquet", load.rows, load.megabytes, own, peak_mib=sides.peak_mib())
+    yield _widths(sides)
+
+
+def _widths(sides: Sides) -> Result:
+    """Batches into tables of many widths, one after the other: what the last tenths add to the first."""
+    shapes = [shape_of(f"width_{i}", round(10 + i * 990 / (WIDTHS - 1))) for i in range(WIDTHS)]
+    requests = []
+    for shape in shapes:
+        sides.create(shape)
+        load = write(sides.files, shape, Generator().rows(shape, range(10)), shape.name)
+        requests.append(sides.request([load]))
+    sides.settle()
+    begun, early = time.perf_counter(), 0.0
+    for number in range(BATCHES):
+        succeed(sides.stub.WriteBatch(requests[number % WIDTHS]))
+        if number == BATCHES // 10:
+            early = sides.peak_mib()
+    own = time.perf_counter() - begun
+    case = f"{BATCHES:,} batches, {WIDTHS} tables of 10 to 1,000 columns, {early:.0f} MiB after 100"
+    return Result(case, 10 * BATCHES, 0, own, peak_mib=sides.peak_mib())
 
 
 HISTORY = Shape(

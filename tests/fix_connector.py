@@ -143,7 +143,19 @@ class Client:
         delete: Sequence[Sequence[Row]] = (),
     ) -> sdk.WriteBatchResponse:
         """Write a batch file for each sequence of rows, and send them in one request."""
-        return self.send(
+        request = self.write_request(table, replace=replace, update=update, delete=delete)
+        return self.stub.WriteBatch(request)
+
+    def write_request(
+        self,
+        table: common.Table,
+        *,
+        replace: Sequence[Sequence[Row]] = (),
+        update: Sequence[Sequence[Row]] = (),
+        delete: Sequence[Sequence[Row]] = (),
+    ) -> sdk.WriteBatchRequest:
+        """Write a batch file for each sequence of rows, for one request."""
+        return self.request(
             table,
             replace_files=[self._write(table, rows) for rows in replace],
             update_files=[self._write(table, rows) for rows in update],

@@ -1,17 +1,19 @@
 """The connector's memory does not grow with the number of calls."""
 
 import gc
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from destination.sdk import common_pb2 as common
 from destination_tester.notation import UNMODIFIED, Cell
 from destination_tester.stored import ACTIVE, END, OPEN_END, START
 from tests.fix_connector import Client, column
-from tests.test_widths import BASE
+from tests.test_widths import BASE, row, table
 
 COLUMNS = 300
 WARM_UP, CALLS = 5, 15
 GROWTH_MIB = 20
+WIDTHS, ROUNDS = (10, 100, 300, 1_000), 5
 HISTORY = common.Table(
     name="t",
     columns=[
@@ -49,4 +51,23 @@ def test_batches_into_wide_tables_in_flat_memory(client: Client) -> None:
         assert answer.success, answer
         if call == WARM_UP:
             after_warm_up = kept_mib()
+    assert kept_mib() - after_warm_up < GROWTH_MIB
+
+
+def test_batches_into_tables_of_many_widths_in_flat_memory(client: Client) -> None:
+    """As `make bench BENCH=memory` sends a thousand of them into fifty tables."""
+    tables = [table(width, name=f"t{width}") for width in WIDTHS]
+    for each in tables:
+        assert client.create(each).success
+    requests = [
+        client.write_request(each, replace=[[row(each, record, 1) for record in range(5)]])
+        for each in tables
+    ]
+    with ThreadPoolExecutor(len(tables)) as pool:
+        after_warm_up = 0
+        for call in range(ROUNDS):
+            answers = list(pool.map(client.stub.WriteBatch, requests))
+            assert all(answer.success for answer in answers), answers
+            if call == 1:
+                after_warm_up = kept_mib()
     assert kept_mib() - after_warm_up < GROWTH_MIB

@@ -19,9 +19,9 @@ HISTORY_COLUMNS = (
 BASE = datetime(2024, 1, 1, tzinfo=UTC)
 
 
-def table(width: int, *further: common.Column) -> common.Table:
+def table(width: int, *further: common.Column, name: str = "t") -> common.Table:
     values = [column(f"c{i}", common.SHORT) for i in range(1, width - len(further))]
-    return common.Table(name="t", columns=[column("id", common.INT, key=True), *values, *further])
+    return common.Table(name=name, columns=[column("id", common.INT, key=True), *values, *further])
 
 
 def row(wanted: common.Table, record: int, value: Cell, **others: Cell) -> dict[str, Cell]:

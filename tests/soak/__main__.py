@@ -26,11 +26,13 @@ from tests.fix_proxy import Proxy
 from tests.fix_server import OwnServer, own_server
 from tests.soak.faults import Faults
 from tests.soak.tally import SCHEMA, Tally, judged, report
-from tests.soak.workers import PATIENCE_SECONDS, Bulk, History, Keyed, Plain, Worker
+from tests.soak.workers import PATIENCE_SECONDS, Bulk, History, Keyed, Plain, Several, Wide, Worker
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results" / "soak.md"
 SECONDS = 300
+TABLES, NARROWEST, WIDEST = 200, 5, 600
+WIDE_CLIENTS = 2
 
 
 @contextmanager
@@ -92,7 +94,14 @@ def by_repr(rows: Any) -> list[str]:
     return sorted(repr(sorted((k, comparable(v)) for k, v in row.items())) for row in rows)
 
 
-def soak(seconds: float, server: OwnServer, directory: Path) -> tuple[Tally, list[str]]:
+def width_of(number: int, tables: int) -> int:
+    """How many columns a table has among so many whose widths differ."""
+    return NARROWEST + (WIDEST - NARROWEST) * number // max(1, tables - 1)
+
+
+def soak(
+    seconds: float, tables: int, server: OwnServer, directory: Path
+) -> tuple[Tally, list[str]]:
     """Run it; returns what happened, and the tables that are wrong in the end."""
     tally = Tally()
     parameters = server.configuration
@@ -102,10 +111,15 @@ def soak(seconds: float, server: OwnServer, directory: Path) -> tuple[Tally, lis
     with connector(tally) as (port, process), grpc.insecure_channel(f"localhost:{port}") as channel:
         stub = DestinationConnectorStub(channel)
         kinds = (Keyed, Keyed, History, Plain, Bulk)
-        workers = [kind(i, stub, configuration, directory, tally) for i, kind in enumerate(kinds)]
+        given = (stub, configuration, directory, tally)
+        wide = [Wide(i, width_of(i, tables), *given) for i in range(tables)]
+        single = [kind(i, *given) for i, kind in enumerate(kinds)]
+        workers: list[Worker] = [*single, *wide]
         for worker in workers:
             worker.create()
-        working = [threading.Thread(target=worker.work, args=(over,)) for worker in workers]
+        shares = [wide[i::WIDE_CLIENTS] for i in range(WIDE_CLIENTS)]
+        senders = [*single, *(Several(share) for share in shares if share)]
+        working = [threading.Thread(target=worker.work, args=(over,)) for worker in senders]
         disturbing = threading.Thread(target=Faults(server, proxy, tally).work, args=(calm,))
         for thread in (*working, disturbing):
             thread.start()
@@ -131,14 +145,16 @@ def main() -> int:
     """Run it, print what happened, write it down; 1 if something is wrong."""
     arguments = argparse.ArgumentParser(description=package.__doc__)
     arguments.add_argument("--seconds", type=float, default=SECONDS)
-    seconds = arguments.parse_args().seconds
+    arguments.add_argument("--tables", type=int, default=TABLES, help="of 5 to 600 columns")
+    options = arguments.parse_args()
+    seconds = options.seconds
     with TemporaryDirectory(prefix="soak-") as name:
         directory = Path(name)
         with embedded_postgres(directory / "user"):  # makes the user that the server runs as
             pass
         with own_server(psql_path().parent) as server:
             server.start(log_min_messages="fatal", fsync="on")
-            tally, wrong = soak(seconds, server, directory)
+            tally, wrong = soak(seconds, options.tables, server, directory)
     wrong = judged(tally, wrong)
     text = report(seconds, tally, wrong)
     print(text)

@@ -251,3 +251,50 @@ class Bulk(Worker):
 
     def rows(self) -> list[Row]:
         return [{"id": i, "text": "x" * 100, "batch": self.batch} for i in range(BULK_ROWS)]
+
+
+WIDE_KINDS = (common.STRING, common.INT, common.UTC_DATETIME, common.BOOLEAN)
+WIDE_IDS = 12
+
+
+class Wide(Worker):
+    """Replaces, updates and deletes a few rows of a table that may have hundreds of columns."""
+
+    def __init__(self, number: int, width: int, *arguments: Any) -> None:
+        values = [column(f"c{i}", WIDE_KINDS[i % len(WIDE_KINDS)]) for i in range(width - 1)]
+        self.columns = [column("id", common.LONG, key=True), *values]
+        super().__init__(number, *arguments)
+
+    def step(self) -> None:
+        replace, update, delete = self.rows(), self.rows(UNMODIFIED), self.rows()[:1]
+        self.write(replace=replace, update=update, delete=delete)
+        self.model.replace(replace)
+        self.model.update(update)
+        self.model.delete(delete)
+
+    def rows(self, *others: Cell) -> list[Row]:
+        return [self.row(*others) for _ in range(self.random.randrange(4))]
+
+    def row(self, *others: Cell) -> Row:
+        number = self.random.randrange(10**6)
+        values: tuple[Cell, ...] = (
+            f"text {number}", number, BASE + timedelta(seconds=number), number % 2 == 0,
+        )  # fmt: skip
+        names = [each.name for each in self.columns[1:]]
+        cells = {name: values[i % len(values)] for i, name in enumerate(names)}
+        left = self.random.sample(names, len(names) // 2) if others else []
+        chosen = self.random.choice([None, *others])
+        return {**cells, **dict.fromkeys(left, chosen), "id": self.random.randrange(WIDE_IDS)}
+
+
+class Several(Worker):
+    """Has other workers send calls, one after the other in random order."""
+
+    def __init__(self, workers: Sequence[Worker]) -> None:
+        self.name = f"{len(workers)} tables"
+        self.random = random.Random(SEED)
+        self.tally = workers[0].tally
+        self.workers = workers
+
+    def step(self) -> None:
+        self.random.choice(self.workers).step()
