@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import psycopg
 import pyarrow as pa
@@ -61,12 +59,12 @@ def _upsert(sides: Sides, rows: int, columns: int) -> Result:
     ]
     plain = _PlainStatements(sides, shape)
     sent = iter(loads * CALLS)
-    before = _processor_seconds(sides.process.pid)
+    before = sides.processor_seconds()
     own, others = _alternated(
         lambda: _succeed(sides.stub.WriteBatch(sides.request([next(sent)]))),
         lambda: plain.upsert(next(sent)),
     )
-    cpu = (_processor_seconds(sides.process.pid) - before) / (CALLS + WARM_UP)
+    cpu = (sides.processor_seconds() - before) / (CALLS + WARM_UP)
     case = f"{rows} x {columns}, {cpu * 1000:.1f} ms of processor a call"
     return Result(case, rows, loads[0].megabytes, own, "the statements plainly", others)
 
@@ -155,15 +153,17 @@ def _history(sides: Sides) -> Iterator[Result]:
                     file_params=sides.files.params,
                 )
             )
-        seconds = []
+        seconds, before = [], sides.processor_seconds()
         for request in requests:
             begun = time.perf_counter()
             _succeed(sides.stub.WriteHistoryBatch(request))
             seconds.append(time.perf_counter() - begun)
         own = statistics.median(seconds[5:])
-        yield Result(
-            f"history, 20 records, 300 columns, {versions} versions each", 20 * versions, 0, own
+        cpu = (sides.processor_seconds() - before) / len(requests)
+        case = (
+            f"history, 20 x 300, {versions} versions each, {cpu * 1000:.1f} ms of processor a call"
         )
+        yield Result(case, 20 * versions, 0, own)
 
 
 def _versions(rows: pa.Table, start: str) -> pa.Table:
@@ -237,12 +237,6 @@ def _catalogs(sides: Sides) -> Result:
     assert after is not None  # noqa: S101
     grown = float(after[0] - before[0]) / 1e6
     return Result(f"{CATALOG_CALLS:,} batches, catalogs grown by {grown:.1f} MB", 10, 0, own)
-
-
-def _processor_seconds(pid: int) -> float:
-    """The processor time that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _succeed(answer: sdk.WriteBatchResponse) -> None:

@@ -117,6 +117,8 @@ def soak(
         workers: list[Worker] = [*single, *wide]
         for worker in workers:
             worker.create()
+        for each in wide:  # what is remembered of tables takes its room before the first look
+            each.step()
         shares = [wide[i::WIDE_CLIENTS] for i in range(WIDE_CLIENTS)]
         senders = [*single, *(Several(share) for share in shares if share)]
         working = [threading.Thread(target=worker.work, args=(over,)) for worker in senders]
