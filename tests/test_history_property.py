@@ -18,8 +18,8 @@ from destination.sdk import common_pb2 as common
 from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
 from destination.warehouse import carried
 from destination_tester.files import BatchFiles, Row
-from destination_tester.model import ACTIVE, END, MILLISECOND, OPEN_END, START
 from destination_tester.notation import UNMODIFIED, Cell
+from destination_tester.stored import ACTIVE, END, MILLISECOND, OPEN_END, START
 from tests.examples import examples
 from tests.fix_connector import Client, column
 from tests.strategies import columns, values

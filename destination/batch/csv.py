@@ -1,9 +1,9 @@
 """The CSV layer: Jackson's notation, cut into blocks of whole records, each read as a record batch.
 
-Each block is first read straight into the columns' types. Unmodified values are nulls there, too, and the
-texts of columns with nulls tell the two apart. Where Arrow refuses a value, the block is read again as
-texts: that accepts every notation of the types, and finds the row that is wrong. Large blocks of partial
-rows are read as texts at once.
+Each block is first read straight into the columns' types. Unmodified values are nulls there, too, and
+the texts of columns with nulls tell the two apart. Where Arrow refuses a value, the block is read again
+as texts: that accepts every notation of the types, and finds the row that is wrong. Large blocks of
+partial rows are read as texts at once.
 """
 
 from __future__ import annotations
