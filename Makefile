@@ -5,13 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 GENERATED := destination/sdk/__init__.py
-COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 \
+COMPILE = $(BIN)/uv pip compile --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --quiet
+MUTMUT := build/mutmut/bin/mutmut
 PORT ?= 50052
 PLATFORM ?= .platform
 ARGS ?=
 
-.PHONY: help setup demo serve test test-fast test-versions bench soak sdk sync-demo platform sync-soak lint format lock binary smoke protos clean
+.PHONY: help setup demo serve test test-fast test-versions mutants bench soak sdk sync-demo platform sync-soak lint format lock binary smoke protos clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -34,6 +35,9 @@ test-fast: setup ## within seconds: the tests that need neither PostgreSQL nor p
 
 test-versions: setup ## the tests about PostgreSQL on versions 13 to 18, or VERSIONS="13 18"; needs Maven
 	$(BIN)/python -m tests.versions $(VERSIONS)
+
+mutants: setup $(MUTMUT) ## MODULE=batch/csv: change it in each of many ways, and print what its tests do not notice
+	$(BIN)/python -m tests.mutants $(MODULE) $(SAMPLE)
 
 bench: setup ## BENCH=group: the connector beside psql; results go to benchmarks/results
 	$(BIN)/python -m benchmarks $(BENCH)
@@ -64,10 +68,11 @@ format: setup ## let ruff format and mend what it can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-lock: setup ## resolve pyproject.toml's dependencies into requirements.lock, and from it requirements.txt
+lock: setup ## resolve pyproject.toml's dependencies into requirements.lock, and from it the other requirements
 	$(BIN)/python -m pip install --quiet uv==0.13.8
-	$(COMPILE) --extra embedded --extra platform --extra dev --upgrade -o requirements.lock
-	$(COMPILE) --constraints requirements.lock -o requirements.txt
+	$(COMPILE) pyproject.toml --extra embedded --extra platform --extra dev --upgrade -o requirements.lock
+	$(COMPILE) pyproject.toml --constraints requirements.lock -o requirements.txt
+	echo mutmut | $(COMPILE) - --constraints requirements.lock --upgrade -o requirements-mutants.txt
 
 binary: ## dist/main, as Fivetran's pipeline makes it: build.sh, then PyInstaller
 	test -x build/venv/bin/python || $(PYTHON) -m venv build/venv
@@ -94,6 +99,12 @@ $(INSTALLED): requirements.lock requirements-witness.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-witness.txt
+	@touch $@
+
+$(MUTMUT): requirements-mutants.txt
+	rm -rf build/mutmut
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target build/mutmut \
+		-r requirements-mutants.txt
 	@touch $@
 
 $(GENERATED): $(INSTALLED) build.sh protos/upstream.lock $(wildcard protos/*.proto)

@@ -1,10 +1,14 @@
-"""How many examples property tests try: few in each run, `EXAMPLES=10` times as many when asked."""
+"""How many examples property tests try: few in each run, `EXAMPLES=10` times as many when asked.
+
+`SHRINK=` leaves it at the first example that fails, and tries the same ones each time: tests.mutants.
+"""
 
 import os
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 SCALE = float(os.environ.get("EXAMPLES", "1"))
+SHRINK = bool(os.environ.get("SHRINK", "yes"))
 
 
 def examples(count: int, steps: int = 50) -> settings:
@@ -23,6 +27,8 @@ def load_profile() -> None:
         "suite",
         max_examples=max(1, round(50 * SCALE)),
         deadline=None,
+        derandomize=not SHRINK,
+        phases=[phase for phase in Phase if SHRINK or phase in {Phase.explicit, Phase.generate}],
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )
     settings.load_profile("suite")

@@ -53,8 +53,8 @@ def calling(
 
 
 @pytest.fixture(scope="session")
-def server_port(postgres_uri: str) -> Iterator[int]:
-    with serving(connector(postgres_uri), Budget()) as port:
+def server_port(user_uri: str) -> Iterator[int]:
+    with serving(connector(user_uri), Budget()) as port:
         yield port
 
 

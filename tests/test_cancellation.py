@@ -18,7 +18,7 @@ def test_work_that_waits_is_interrupted() -> None:
     with cancellation.interrupting(interrupted.set):
         cancellation.cancel()
         assert interrupted.wait(10)
-        with pytest.raises(CancelledError):
+        with pytest.raises(CancelledError, match="the call was given up"):
             cancellation.check()
 
 

@@ -49,13 +49,16 @@ def outgrown(reservation: Reservation) -> None:
     reservation.part().require(FILE_BYTES + 1)
 
 
-def test_as_many_files_as_fit_half_the_budget_are_read_at_once(budget: Budget) -> None:
-    first, second = ExitStack(), ExitStack()
+@pytest.mark.parametrize(
+    ("size", "files"), [(4 * FILE_BYTES, 2), (5 * FILE_BYTES, 2), (6 * FILE_BYTES, 3), (MIB, 1)]
+)
+def test_as_many_files_as_fit_half_the_budget_are_read_at_once(size: int, files: int) -> None:
+    budget, first, others = Budget(size), ExitStack(), ExitStack()
     first.enter_context(budget.reserve())
-    second.enter_context(budget.reserve())
-    with ExitStack() as third:
-        assert waits(lambda: third.enter_context(budget.reserve()), first.close)
-    second.close()
+    for _ in range(files - 1):
+        others.enter_context(budget.reserve())
+    with others:
+        assert waits(lambda: others.enter_context(budget.reserve()), first.close)
 
 
 def test_budget_of_less_than_a_file_admits_one() -> None:
