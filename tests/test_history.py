@@ -134,6 +134,17 @@ def test_chain_goes_on_from_a_replaced_version_between(history: History) -> None
     )
 
 
+def test_chain_goes_on_from_the_partial_version_that_takes_anothers_place(
+    history: History,
+) -> None:
+    history.write(replace=[[version(1, 5, 1.0, "a"), version(5, None, 5.0, "z")]])
+    changes = [[version(5, 8, UNMODIFIED, "b")], [version(8, None, 8.0, UNMODIFIED)]]
+    history.write(update=changes)
+    assert history.versions() == rows(
+        version(1, 5, 1.0, "a"), version(5, 8, 1.0, "b"), version(8, None, 8.0, "b")
+    )
+
+
 def test_predecessor_need_not_be_active(history: History) -> None:
     history.write(replace=[[version(1, 3, 1.0, "a")]])
     history.write(earliest=[[key(5)]], update=[[version(5, None, UNMODIFIED, "b")]])

@@ -76,6 +76,18 @@ def test_partial_version_without_an_end_is_closed_by_a_later_one_that_has_one(
     )
 
 
+@pytest.mark.parametrize("told", [True, False], ids=["unmodified", "not in the file"])
+def test_partial_version_does_not_take_the_end_of_the_one_before(
+    history: History, *, told: bool
+) -> None:
+    history.write(replace=[[version(1, None, 1.0, "a")]])
+    ended, last = version(5, 8, UNMODIFIED, "b"), version(9, None, 2.0, UNMODIFIED)
+    history.write(earliest=[[key(5)]], update=[[ended], [endless(last, told=told)]])
+    assert history.versions() == rows(
+        version(1, 5, 1.0, "a"), version(5, 8, 1.0, "b"), version(9, None, 2.0, "b")
+    )
+
+
 @pytest.mark.parametrize("there", [True, False], ids=["in a table with rows", "in an empty table"])
 def test_replaced_versions_of_one_record_close_each_other(history: History, *, there: bool) -> None:
     others: list[Row] = [version(0, None, record=3), version(2, 3, record=4)] if there else []

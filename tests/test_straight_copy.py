@@ -7,9 +7,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from destination.cancellation import Cancellation
 from destination.sdk import common_pb2 as common
 from destination.warehouse import merging
+from destination.warehouse.base import Session
 from destination.warehouse.postgres.contract import LOCK_TIMEOUT
+from destination.warehouse.postgres.database import PostgresWarehouse
+from destination.warehouse.stored import TableName
 from destination_tester.files import Row
 from destination_tester.model import TableModel
 from tests.fix_connector import Client, column
@@ -81,17 +85,34 @@ def test_bad_file_leaves_the_key(client: Client, database: Database) -> None:
     assert database.rows("t") == []
 
 
+@pytest.mark.parametrize("repeated", [0, 1], ids=["keys once", "key repeats"])
 def test_report_that_reads_the_table_is_not_waited_for(
-    client: Client, database: Database, postgres_uri: str
+    client: Client, database: Database, postgres_uri: str, repeated: int
 ) -> None:
     assert client.create(TABLE).success
     old, begun = number(database), time.monotonic()
     with psycopg.connect(postgres_uri) as report:
         report.execute(f'SELECT FROM "{database.schema}".t')
-        assert client.write(TABLE, replace=[ROWS]).success
+        assert client.write(TABLE, replace=[[*ROWS, *ROWS[:repeated]]]).success
     assert time.monotonic() - begun < LOCK_SECONDS / 2
     assert number(database) == old
     assert database.execute("SELECT count(*) FROM {schema}.t") == [(1000,)]
+
+
+def test_rows_of_others_are_not_taken_for_undone_ones(
+    client: Client, database: Database, postgres_uri: str
+) -> None:
+    """They came while a first load was tried, which found the table empty."""
+    assert client.create(TABLE).success
+    database.execute("INSERT INTO {schema}.t VALUES ('theirs', 1)")
+    warehouse, name = PostgresWarehouse.from_uri(postgres_uri), TableName(client.schema, "t")
+
+    def work(session: Session) -> None:
+        session.free_undone_rows(session.lock_table(name))
+
+    warehouse.transact("work", work, Cancellation())
+    warehouse.close()
+    assert database.rows("t", "b") == [("theirs",)]
 
 
 def test_view_that_needs_the_key_stays(client: Client, database: Database) -> None:

@@ -66,6 +66,21 @@ def test_official_testers_files_load_with_their_duplicates(
     ]
 
 
+def test_files_apply_in_the_order_of_replace_update_delete(
+    client: Client, database: Database
+) -> None:
+    assert client.create(TRANSACTION).success
+    rows: list[Row] = [{"id": i, "amount": 1.5, "desc": "replaced"} for i in (1, 2, 3)]
+    changes: list[Row] = [{"id": i, "amount": UNMODIFIED, "desc": "updated"} for i in (2, 3)]
+    for _ in range(2):
+        answer = client.write(TRANSACTION, replace=[rows], update=[changes], delete=[[{"id": 3}]])
+        assert answer.success, answer
+    assert database.rows("transaction", "id", "amount", "desc") == [
+        (1, 1.5, "replaced"),
+        (2, 1.5, "updated"),
+    ]
+
+
 def test_update_leaves_unmodified_values(client: Client, database: Database) -> None:
     assert client.create(TRANSACTION).success
     rows: list[Row] = [{"id": 1, "amount": 1.5, "desc": "one", "_fivetran_deleted": False}]
