@@ -1,9 +1,4 @@
-"""A PostgreSQL for the session: the embedded one, or a database of the one of TEST_POSTGRES_URL.
-
-It is not as a developer's is: its database has another zone, another order of days and months and, if
-the machine knows it, another language; and the connector logs in as a user who may do what the README
-tells to grant and nothing else. What a test makes by hand is that user's too.
-"""
+"""A PostgreSQL for the session: the embedded one, or a database of the one of TEST_POSTGRES_URL."""
 
 import os
 from collections.abc import Iterator
@@ -23,9 +18,10 @@ from tests.fix_secrets import WATCH
 UNUSUAL = {
     "TimeZone": "Asia/Kathmandu",
     "DateStyle": "ISO, DMY",
+    "bytea_output": "escape",
     "lc_messages": "de_DE.UTF-8",
 }
-"""What the session's database sets; a setting that the server does not know is left as it is."""
+"""Settings of the user that the connector is; the server may lack the language."""
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +38,6 @@ def postgres_uri() -> Iterator[str]:
             uri = resources.enter_context(embedded_postgres(directory / "data", durable=False))
         else:
             uri = resources.enter_context(own_database(server))
-        make_unusual(uri)
         resources.enter_context(WATCH.looking_at_sessions(uri))
         yield uri
 
@@ -70,53 +65,37 @@ def own_database(server: str) -> Iterator[str]:
             cluster.drop(name)
 
 
-def make_unusual(uri: str) -> None:
-    with psycopg.connect(uri, autocommit=True) as connection:
-        database = psycopg.sql.Identifier(connection.info.dbname)
-        for name, value in UNUSUAL.items():
-            setting = psycopg.sql.SQL("ALTER DATABASE {} SET {} TO {}")
-            with suppress(psycopg.errors.InvalidParameterValue):
-                connection.execute(setting.format(database, psycopg.sql.Identifier(name), value))
-
-
 @pytest.fixture(scope="session")
 def user_uri(postgres_uri: str) -> Iterator[str]:
-    """The URI by which the connector logs in: as a user with the privileges of the README alone."""
-    name, password = f"fivetran_{uuid4().hex[:12]}", uuid4().hex
+    """The URI by which the connector of most tests logs in: as a user who is no superuser.
+
+    They may do what the README has granted, and what the owner may of all that a test makes by hand.
+    """
+    name, password = f"user_{uuid4().hex[:12]}", uuid4().hex
     user = psycopg.sql.Identifier(name)
     with psycopg.connect(postgres_uri, autocommit=True) as connection:
-        database = psycopg.sql.Identifier(connection.info.dbname)
-        for statement in (
-            psycopg.sql.SQL("CREATE USER {} PASSWORD {}").format(user, password),
-            psycopg.sql.SQL("GRANT CREATE, CONNECT, TEMPORARY ON DATABASE {} TO {}").format(
-                database, user
-            ),
-        ):
-            connection.execute(statement)
+        maker, database = map(
+            psycopg.sql.Identifier, (connection.info.user, connection.info.dbname)
+        )
+        connection.execute(psycopg.sql.SQL("CREATE USER {} PASSWORD {}").format(user, password))
+        grants = psycopg.sql.SQL(
+            "GRANT CREATE, CONNECT, TEMPORARY ON DATABASE {} TO {}; GRANT {} TO {}"
+        )
+        connection.execute(grants.format(database, user, maker, user))
+        for setting, value in UNUSUAL.items():
+            change = psycopg.sql.SQL("ALTER USER {} SET {} TO {}")
+            with suppress(psycopg.errors.InvalidParameterValue):
+                connection.execute(change.format(user, psycopg.sql.Identifier(setting), value))
         yield psycopg.conninfo.make_conninfo(postgres_uri, user=name, password=password)
         connection.execute(psycopg.sql.SQL("DROP OWNED BY {} CASCADE").format(user))
         connection.execute(psycopg.sql.SQL("DROP USER {}").format(user))
 
 
 @pytest.fixture(scope="session")
-def session_connection(postgres_uri: str, user_uri: str) -> Iterator[psycopg.Connection]:
-    """A superuser's, who acts as the connector's user until it resets the role."""
-    user = psycopg.conninfo.conninfo_to_dict(user_uri)["user"]
+def session_connection(postgres_uri: str) -> Iterator[psycopg.Connection]:
     with psycopg.connect(postgres_uri, autocommit=True, prepare_threshold=None) as connection:
         connection.execute("SET TimeZone TO 'UTC'")
-        connection.execute(psycopg.sql.SQL("SET ROLE {}").format(psycopg.sql.Identifier(str(user))))
         yield connection
-
-
-@contextmanager
-def as_superuser(connection: psycopg.Connection) -> Iterator[None]:
-    """Let the session's connection act as the superuser that it has logged in as."""
-    ((user,),) = connection.execute("SELECT current_user")
-    connection.execute("RESET ROLE")
-    try:
-        yield
-    finally:
-        connection.execute(psycopg.sql.SQL("SET ROLE {}").format(psycopg.sql.Identifier(user)))
 
 
 @pytest.fixture
@@ -132,14 +111,13 @@ def schema(session_connection: psycopg.Connection) -> Iterator[str]:
 
 def lose_comments(connection: psycopg.Connection, schema: str) -> None:
     """Remove the comments of a schema and of all in it, as a restore without comments does."""
-    with as_superuser(connection):
-        connection.execute(
-            "DELETE FROM pg_catalog.pg_description WHERE (classoid, objoid) IN ("
-            " SELECT 'pg_namespace'::regclass, oid FROM pg_namespace WHERE nspname = %(schema)s"
-            " UNION ALL SELECT 'pg_class'::regclass, c.oid FROM pg_class c"
-            " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE nspname = %(schema)s)",
-            {"schema": schema},
-        )
+    connection.execute(
+        "DELETE FROM pg_catalog.pg_description WHERE (classoid, objoid) IN ("
+        " SELECT 'pg_namespace'::regclass, oid FROM pg_namespace WHERE nspname = %(schema)s UNION ALL"
+        " SELECT 'pg_class'::regclass, c.oid FROM pg_class c"
+        " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE nspname = %(schema)s)",
+        {"schema": schema},
+    )
 
 
 class Database:

@@ -14,6 +14,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 HOST = "127.0.0.1"
 PIECE = 1 << 16
+COMMIT = b"COMMIT\0"
+"""The statement, and the server's answer to it; BEGIN says READ COMMITTED too."""
 
 Sender = Literal["client", "server"]
 

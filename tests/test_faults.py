@@ -24,7 +24,7 @@ from destination.warehouse.postgres.database import (
 from destination_tester.files import Row
 from tests.fix_connector import Client, calling, column
 from tests.fix_postgres import Database
-from tests.fix_proxy import Proxy, Sender, Trap
+from tests.fix_proxy import COMMIT, Proxy, Sender, Trap
 from tests.waiting import retry_for_only, wait_for_locks_only, wait_until
 
 KEYED = common.Table(name="t", columns=[column("id", common.LONG, key=True), column("text")])
@@ -52,7 +52,7 @@ def test_commit_without_an_answer_is_applied_once(
     proxied: Client, proxy: Proxy, database: Database, table: common.Table, *, delivers: bool
 ) -> None:
     assert proxied.create(table).success
-    proxy.cut_once(b"COMMIT", delivers=delivers)
+    proxy.cut_once(COMMIT, delivers=delivers)
     answer = proxied.write(table, replace=[ROWS])
     assert answer.success, answer
     assert proxy.sprung == 1
@@ -66,7 +66,7 @@ def test_commit_lost_on_its_way_to_a_server_that_does_not_notice(
     """Its session would hold the rows and the locks for as long as the line seems to be there."""
     assert proxied.create(table).success
     begun = time.monotonic()
-    proxy.set_trap(Trap(at=b"COMMIT", then=proxy.vanish))
+    proxy.set_trap(Trap(at=COMMIT, then=proxy.vanish))
     answer = proxied.write(table, replace=[ROWS])
     assert answer.success, answer
     assert time.monotonic() - begun < RETRY_SECONDS

@@ -17,7 +17,7 @@ from destination_tester.files import Row
 from destination_tester.notation import UNMODIFIED
 from destination_tester.stored import ACTIVE, DELETED, END, OPEN_END, START, SYNCED
 from tests.fix_connector import Client, column
-from tests.fix_postgres import Database, as_superuser, lose_comments
+from tests.fix_postgres import Database, lose_comments
 from tests.strategies import NASTY_NAMES
 
 NAMING = CAPABILITIES.naming
@@ -164,8 +164,7 @@ def test_restore_without_comments_loses_nothing(
     row: Row = {"id": 1, LONG_NAME: "a", "ctid": "b", "drop me": "c"}
     assert client.write(wanted, replace=[[row]]).success
     database.execute("ALTER TABLE {schema}.t ADD by_hand text DEFAULT 'mine'")
-    with as_superuser(database.connection):
-        [(programs,)] = database.execute("SELECT setting FROM pg_config WHERE name = 'BINDIR'")
+    [(programs,)] = database.execute("SELECT setting FROM pg_config WHERE name = 'BINDIR'")
     dump, restore = (Path(str(programs), program) for program in ("pg_dump", "pg_restore"))
     if not dump.exists():
         pytest.skip("the server's pg_dump is not on this machine")

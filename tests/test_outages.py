@@ -21,7 +21,7 @@ from destination.warehouse.postgres.database import (
 from destination.warehouse.postgres.embedded import psql_path
 from destination_tester.files import Row
 from tests.fix_connector import Client, calling, column
-from tests.fix_proxy import Proxy, Trap
+from tests.fix_proxy import COMMIT, Proxy, Trap
 from tests.fix_server import OwnServer, own_server
 from tests.waiting import wait_until
 
@@ -86,8 +86,8 @@ def outage(server: OwnServer, schema: str, tmp_path: Path) -> Iterator[Outage]:
     [
         Trap(at=b"x" * 90),
         Trap(at=b"x" * 90, after=1_000_000),
-        Trap(at=b"COMMIT"),
-        Trap(at=b"COMMIT", delivers=True),
+        Trap(at=COMMIT),
+        Trap(at=COMMIT, delivers=True),
     ],
     ids=["first rows", "middle of COPY", "before commit", "after commit"],
 )
@@ -113,7 +113,7 @@ def test_number_of_a_lost_transaction_is_given_to_another(
                 connection.execute("SELECT pg_current_xact_id()")
 
     assert outage.client.create(table).success
-    outage.proxy.set_trap(Trap(at=b"COMMIT", then=restart_and_use_up_numbers))
+    outage.proxy.set_trap(Trap(at=COMMIT, then=restart_and_use_up_numbers))
     answer = outage.client.write(table, replace=[ROWS[:3]])
     assert answer.success, answer
     assert outage.rows() == (3, 3)
@@ -132,7 +132,7 @@ def test_crash_at_the_commit_of_what_must_not_be_done_twice(
 
     if call == "append":
         assert outage.client.create(KEYLESS).success
-    outage.proxy.set_trap(Trap("server" if landed else "client", at=b"COMMIT", then=crash))
+    outage.proxy.set_trap(Trap("server" if landed else "client", at=COMMIT, then=crash))
     if call == "create":
         assert outage.client.create(KEYLESS).success
     else:

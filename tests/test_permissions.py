@@ -7,7 +7,7 @@ import pytest
 
 from destination.sdk import common_pb2 as common
 from tests.fix_connector import column
-from tests.fix_postgres import Database, as_superuser
+from tests.fix_postgres import Database
 from tests.fix_roles import Role, plays_samples
 
 TABLE = common.Table(name="t", columns=[column("id", common.INT, key=True), column("text")])
@@ -31,15 +31,13 @@ def test_role_that_may_create_no_temporary_tables(
     """The test of the setup form says so, instead of every load that comes later."""
     database = session_connection.info.dbname
     role.grant("GRANT CREATE ON DATABASE {} TO {}", database)
-    with as_superuser(session_connection):
-        session_connection.execute(f'REVOKE TEMPORARY ON DATABASE "{database}" FROM PUBLIC')
+    session_connection.execute(f'REVOKE TEMPORARY ON DATABASE "{database}" FROM PUBLIC')
     try:
         assert f'GRANT TEMPORARY ON DATABASE "{database}"' in role.fails("permissions")
         role.grant("GRANT TEMPORARY ON DATABASE {} TO {}", database)
         assert not role.fails("permissions")
     finally:
-        with as_superuser(session_connection):
-            session_connection.execute(f'GRANT TEMPORARY ON DATABASE "{database}" TO PUBLIC')
+        session_connection.execute(f'GRANT TEMPORARY ON DATABASE "{database}" TO PUBLIC')
 
 
 @pytest.mark.parametrize("file_type", ["CSV", "PARQUET"])

@@ -11,7 +11,7 @@ from contextlib import suppress
 import psycopg
 
 from destination.warehouse.postgres.database import APPLICATION_NAME
-from tests.fix_proxy import Proxy, Trap
+from tests.fix_proxy import COMMIT, Proxy, Trap
 from tests.fix_server import OwnServer
 from tests.soak.tally import SCHEMA, SEED, Tally
 
@@ -28,8 +28,8 @@ class Faults:
             "every line cut": (3, proxy.cut),
             "line cut at a byte that the client sends": (8, lambda: self.cut_at_byte(Trap(after=self.any(10**6)))),
             "line cut at a byte that the server sends": (8, lambda: self.cut_at_byte(Trap("server", after=self.any(3000)))),
-            "commit lost": (6, lambda: proxy.cut_once(b"COMMIT")),
-            "answer to a commit lost": (6, lambda: proxy.cut_once(b"COMMIT", delivers=True)),
+            "commit lost": (6, lambda: proxy.cut_once(COMMIT)),
+            "answer to a commit lost": (6, lambda: proxy.cut_once(COMMIT, delivers=True)),
             "line stalled": (3, self.stall),
             "line slowed": (2, self.slow),
             "connections refused": (2, self.refuse),
@@ -93,5 +93,5 @@ class Faults:
             self.crash()
             crashed.set()
 
-        self.proxy.set_trap(Trap(at=b"COMMIT", delivers=self.random.random() < 0.5, then=crash))
+        self.proxy.set_trap(Trap(at=COMMIT, delivers=self.random.random() < 0.5, then=crash))
         crashed.wait(10)
