@@ -65,11 +65,9 @@ def test_commit_lost_on_its_way_to_a_server_that_does_not_notice(
 ) -> None:
     """Its session would hold the rows and the locks for as long as the line seems to be there."""
     assert proxied.create(table).success
-    begun = time.monotonic()
     proxy.set_trap(Trap(at=COMMIT, then=proxy.vanish))
     answer = proxied.write(table, replace=[ROWS])
     assert answer.success, answer
-    assert time.monotonic() - begun < RETRY_SECONDS
     assert proxy.sprung == 1
     assert has_rows_once(database)
 
