@@ -113,7 +113,8 @@ def test_first_row_of_many_blocks(tmp_path: Path, blocks: list[str]) -> None:
 @pytest.mark.parametrize("last", ["x", "", "two\nlines", NULL])
 def test_plain_file_is_read_once(tmp_path: Path, blocks: list[str], last: str) -> None:
     content = jackson.encode(["number", "text"], [["1", "a"], ["2", last]], NULL)
-    assert read(tmp_path, content, NUMBER, TEXT) == [(1, "a"), (2, stored(last))]
+    with block_bytes(4096):
+        assert read(tmp_path, content, NUMBER, TEXT) == [(1, "a"), (2, stored(last))]
     assert not blocks
 
 
@@ -144,6 +145,16 @@ def test_error_names_the_row(tmp_path: Path, row: Sequence[str], reason: str) ->
     assert reason in str(raised.value)
 
 
+def test_key_that_is_null_is_told_with_its_row(tmp_path: Path, blocks: list[str]) -> None:
+    rows = [[str(i), "a"] for i in range(9000)]
+    rows[7000][0] = NULL
+    content = jackson.encode(["number", "text"], rows, NULL)
+    key = Column("number", DataType.LONG, primary_key=True)
+    with block_bytes(4096), pytest.raises(BatchFileError, match=r"row 7001\b.*is NULL"):
+        read(tmp_path, content, key, TEXT)
+    assert not blocks
+
+
 @pytest.mark.parametrize("column", [TEXT, NUMBER, MOMENT, Column("json", DataType.JSON)])
 @pytest.mark.parametrize("value", ["", "x", "1", "2020-01-01T00:00:00Z", 'x""', NULL])
 @pytest.mark.parametrize("end", ["", "\n", "\r\n", "\n5,6\n"])
@@ -151,19 +162,22 @@ def test_open_quote_at_the_end_is_damage(
     tmp_path: Path, column: Column, value: str, end: str
 ) -> None:
     content = f'first,{column.name}\n1,\n2,"{value}{end}'.encode()
-    with pytest.raises(BatchFileError):
+    with block_bytes(4096), pytest.raises(BatchFileError):
         read(tmp_path, content, Column("first", DataType.LONG), column)
 
 
 def test_mark_at_the_front_of_a_value_is_kept(tmp_path: Path, blocks: list[str]) -> None:
     content = "text\n\ufeffa\n\ufeffb\n".encode()
-    assert read(tmp_path, content, TEXT) == [("\ufeffa",), ("\ufeffb",)]
+    with block_bytes(4096):
+        assert read(tmp_path, content, TEXT) == [("\ufeffa",), ("\ufeffb",)]
     assert not blocks
 
 
 def test_file_without_rows(tmp_path: Path) -> None:
-    assert read(tmp_path, b"number,text\n", NUMBER, TEXT) == []
-    assert read(tmp_path, b"number,text", NUMBER, TEXT) == []
+    for content in (b"number,text\n", b"number,text"):
+        assert read(tmp_path, content, NUMBER, TEXT) == []
+        with block_bytes(4096):
+            assert read(tmp_path, content, NUMBER, TEXT) == []
 
 
 def test_what_was_changed_is_counted_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
