@@ -26,6 +26,12 @@ KNOWN: LiteralString = """
 RULES: LiteralString = """
     SELECT EXISTS (SELECT FROM pg_rewrite r JOIN pg_dist_partition d ON d.logicalrelid = r.ev_class
                    WHERE r.ev_class = {}::regclass)"""
+ALONE: LiteralString = """
+    SELECT NOT (c.relhasrules OR c.relrowsecurity)
+       AND NOT EXISTS (SELECT FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+                       WHERE t.tgrelid = c.oid AND p.proname <> 'citus_truncate_trigger')
+    FROM pg_class c JOIN pg_dist_partition d ON d.logicalrelid = c.oid AND d.partmethod = 'h'
+    WHERE c.oid = {}::regclass"""
 SEQUENTIAL: LiteralString = "SET LOCAL citus.multi_shard_modify_mode = 'sequential'"
 """In parallel, shards of a long name would wait for each other for ever."""
 
@@ -51,6 +57,11 @@ def is_known(session: PostgresSession, table: sa.Table) -> bool:
 def has_rules(session: PostgresSession, table: sa.Table) -> bool:
     """Whether a table that is distributed has rules."""
     return _ask(session, sql.SQL(RULES).format(_literal(table))) is True
+
+
+def stands_alone(session: PostgresSession, table: sa.Table) -> bool:
+    """Whether a table is distributed, and nothing but that refers to its rows."""
+    return _ask(session, sql.SQL(ALONE).format(_literal(table))) is True
 
 
 def is_reference(session: PostgresSession, table: sa.Table) -> bool:

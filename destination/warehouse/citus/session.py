@@ -53,6 +53,10 @@ class CitusSession(CitusExpressions, PostgresSession):
     def execute(self, statement: sa.Executable) -> int:
         return super().execute(staged.queried(statement))
 
+    def stands_alone(self, target: StoredTable) -> bool:
+        """The trigger by which Citus truncates shards is not somebody's."""
+        return target.standalone or distribution.stands_alone(self, target.clause)
+
     def narrows(self, target: StoredTable) -> bool:
         """Not of a reference table, which is small."""
         return not distribution.is_reference(self, target.clause)
