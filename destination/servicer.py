@@ -203,7 +203,7 @@ class Servicer(sdk_grpc.DestinationConnectorServicer):
         return sdk.MigrateResponse(success=True), f"migrated by {operation}"
 
     def _files(self, request: _WriteRequest, table: Table) -> _Files:
-        unstorable = self._warehouses.kind.capabilities.unstorable
+        unstorable = self._warehouses.kind.traits.unstorable
         return _Files(request, table, self._budget, unstorable)
 
     def answer(

@@ -168,11 +168,11 @@ def _deleted(message: Any) -> str | None:
     return message.soft_deleted_column or None
 
 
-def _default(message: Any) -> migration.Constant:
+def _default(message: Any) -> migration.RequestValue:
     return partial(Constant.default, text=message.default_value)
 
 
-def _time(message: Any) -> migration.Constant:
+def _time(message: Any) -> migration.RequestValue:
     return partial(Constant.instant, text=message.operation_timestamp)
 
 

@@ -20,7 +20,7 @@ from psycopg import sql
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
 from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
-from destination.warehouse.postgres.session import CAPABILITIES
+from destination.warehouse.postgres.session import TRAITS
 from destination_tester.files import BatchFiles, Row
 from destination_tester.model import TableModel
 from destination_tester.notation import UNMODIFIED, Cell
@@ -188,7 +188,7 @@ class Lifetime(RuleBasedStateMachine):
         )
 
     def contents(self, name: str) -> list[tuple[Any, ...]]:
-        stored = CAPABILITIES.naming.stored(name)
+        stored = TRAITS.naming.stored(name)
         query = sql.SQL("SELECT * FROM {}").format(sql.Identifier(self.schema, stored))
         cursor = self.connection.cursor()
         cursor.adapters.register_loader("json", psycopg.types.string.TextLoader)

@@ -21,7 +21,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from destination.cancellation import Cancellation
 from destination.rows import Rows
 from destination.schema import Column, Table
-from destination.warehouse.base import Capabilities, Commented, Parameters, Session
+from destination.warehouse.base import Commented, Parameters, Session, Traits
 from destination.warehouse.ddl import AddColumn, Conversion, NamedType
 from destination.warehouse.naming import Alias, Naming
 from destination.warehouse.stored import StoredColumn, StoredTable, TableName
@@ -98,7 +98,7 @@ class SecondSession(Session):
     compiled: list[str] = field(default_factory=list)
     elements: set[type] = field(default_factory=set)
 
-    capabilities = Capabilities(NAMING, frozenset({"sys"}), "sys_", unstorable="")
+    traits = Traits(NAMING, frozenset({"sys"}), "sys_", unstorable="")
     flags_type = NamedType("bits")
 
     def __post_init__(self) -> None:

@@ -15,7 +15,7 @@ from psycopg import sql
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
 from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
-from destination.warehouse.postgres.session import CAPABILITIES
+from destination.warehouse.postgres.session import TRAITS
 from destination_tester.files import BatchFiles
 from destination_tester.model import TableModel
 from destination_tester.stored import comparable
@@ -38,7 +38,7 @@ def contents(
     connection: psycopg.Connection, schema: str, table: common.Table
 ) -> list[tuple[object, ...]]:
     """The table's rows, JSON as its text."""
-    stored = CAPABILITIES.naming.stored(table.name)
+    stored = TRAITS.naming.stored(table.name)
     query = sql.SQL("SELECT * FROM {}").format(sql.Identifier(schema, stored))
     cursor = connection.cursor(binary=True)
     cursor.adapters.register_loader("json", psycopg.types.string.TextBinaryLoader)

@@ -12,7 +12,7 @@ from destination.schema import DataType
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
 from destination.warehouse.naming import Alias
-from destination.warehouse.postgres.session import CAPABILITIES
+from destination.warehouse.postgres.session import TRAITS
 from destination_tester.files import Row
 from destination_tester.notation import UNMODIFIED
 from destination_tester.stored import ACTIVE, DELETED, END, OPEN_END, START, SYNCED
@@ -20,7 +20,7 @@ from tests.fix_connector import Client, column
 from tests.fix_postgres import Database, lose_comments
 from tests.strategies import NASTY_NAMES
 
-NAMING = CAPABILITIES.naming
+NAMING = TRAITS.naming
 ID = column("id", common.INT, key=True)
 LONG_NAME = "a name that PostgreSQL would cut, since it has more than 63 bytes"
 SYSTEM_COLUMNS = ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "oid"]
@@ -85,7 +85,7 @@ def test_comments_tell_names_and_types_and_keep_other_words(
     stored = NAMING.stored(name)
     comment = NAMING.comment(before, name, told)
     assert NAMING.full(stored, comment) == name
-    assert NAMING.told_type(stored, comment) == told
+    assert NAMING.noted_type(stored, comment) == told
     assert NAMING.words(stored, comment) == before
     assert NAMING.full(NAMING.stored(other), comment) in (other, NAMING.stored(other))
     if "\n" not in name:

@@ -20,7 +20,7 @@ from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
 from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
 from destination.warehouse.postgres.kind import connector
-from destination.warehouse.postgres.session import CAPABILITIES
+from destination.warehouse.postgres.session import TRAITS
 from destination_tester.files import Row
 from tests.examples import examples
 from tests.fix_connector import Client, reaching, serving
@@ -28,7 +28,7 @@ from tests.fix_postgres import lose_comments
 from tests.life import COLUMNS, by_repr
 from tests.test_life_property import Life
 
-NAMING = CAPABILITIES.naming
+NAMING = TRAITS.naming
 PLAIN = ("t", "copy", "renamed", "長" * 30, "id", "part", *COLUMNS)
 BY_HAND = "a column of the customer's"
 MEETING = ["長" * 21 + "い", "長" * 21 + "う", "x" * 64, "x" * 64 + "y"]

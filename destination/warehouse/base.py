@@ -34,7 +34,7 @@ Parameters = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Capabilities:
+class Traits:
     """What differs between warehouses and can be said as data.
 
     Args:
@@ -60,7 +60,7 @@ class Session(Expressions, ABC):
         progress: how far it has come, for the log.
     """
 
-    capabilities: Capabilities
+    traits: Traits
     carrying: bool = True
     landed: Callable[[Session], bool] | None = None
 
@@ -95,7 +95,7 @@ class Session(Expressions, ABC):
 
     def name(self, name: str) -> quoted_name:
         """The name under which the warehouse stores a schema, table or column, to be quoted."""
-        return quoted_name(self.capabilities.naming.stored(name), quote=True)
+        return quoted_name(self.traits.naming.stored(name), quote=True)
 
     def schema(self, name: str) -> quoted_name:
         """The name under which the warehouse stores a customer's schema.
@@ -103,8 +103,8 @@ class Session(Expressions, ABC):
         Raises:
             RequestError: if the schema is the warehouse's own.
         """
-        own = name.startswith(self.capabilities.reserved_schema_prefix)
-        if own or name in self.capabilities.reserved_schemas:
+        own = name.startswith(self.traits.reserved_schema_prefix)
+        if own or name in self.traits.reserved_schemas:
             raise RequestError(
                 f'schema "{name}" belongs to the warehouse itself: choose another schema name'
             )

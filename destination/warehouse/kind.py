@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 from destination.cancellation import Cancellation
 from destination.form import ConditionalFields, Field
-from destination.warehouse.base import Capabilities, Result, Session
+from destination.warehouse.base import Result, Session, Traits
 from destination.warehouse.stored import TableName
 
 Configuration = TypeVar("Configuration", bound=Hashable)
@@ -110,14 +110,14 @@ class Kind(Generic[Configuration]):
         version_label: what the customer reads of the test of the warehouse's version.
         parse: reads the map that a request carries; raises `ConfigurationError`.
         connect: makes the warehouse of a configuration.
-        capabilities: what its warehouses have in common.
+        traits: what its warehouses have in common.
     """
 
     form: tuple[Field | ConditionalFields, ...]
     version_label: str
     parse: Callable[[Mapping[str, str]], Configuration]
     connect: Callable[[Configuration], Warehouse]
-    capabilities: Capabilities
+    traits: Traits
 
     @property
     def tests(self) -> tuple[ConfigurationTest, ...]:

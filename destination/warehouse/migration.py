@@ -27,8 +27,8 @@ from destination.warehouse.statements import OPEN_END
 from destination.warehouse.stored import StoredTable, TableName
 from destination.warehouse.tables import closed, is_empty
 
-Constant = Callable[[Column, str], RowSource]
-"""A value of the request, read as a column's type; see `Capabilities.unstorable`."""
+RequestValue = Callable[[Column, str], RowSource]
+"""A value of the request, read as a column's type; see `Traits.unstorable`."""
 
 INSTANT = sa.DateTime(timezone=True)
 MINIMUM = datetime(1, 1, 1, tzinfo=UTC)
@@ -57,7 +57,7 @@ def rename_table(session: Session, source: TableName, target: TableName) -> None
         return
     session.require_free_name(target)
     session.execute(RenameTable(stored.clause, session.name(target.table)))
-    naming = session.capabilities.naming
+    naming = session.traits.naming
     comment = naming.comment(naming.words(stored.clause.name, stored.comment), target.table)
     if comment != stored.comment:
         session.comment(session.clause(target), comment)
@@ -137,20 +137,22 @@ def copy_column(session: Session, name: TableName, source: str, target: str) -> 
 
 
 def add_column_with_default_value(
-    session: Session, name: TableName, column: Column, default: Constant
+    session: Session, name: TableName, column: Column, default: RequestValue
 ) -> None:
     """Add a column if it is missing, and fill it in every row."""
     stored = _with_column(session, session.lock_table(name), column)
     _fill(session, stored, column.name, default)
 
 
-def update_column_value(session: Session, name: TableName, column: str, value: Constant) -> None:
+def update_column_value(
+    session: Session, name: TableName, column: str, value: RequestValue
+) -> None:
     """Set a column in every row."""
     _fill(session, session.lock_table(name), column, value)
 
 
 def add_column_in_history_mode(
-    session: Session, name: TableName, column: Column, default: Constant, time: Constant
+    session: Session, name: TableName, column: Column, default: RequestValue, time: RequestValue
 ) -> None:
     """Add a column whose value, from an instant on, is a default: in new versions of active records.
 
@@ -168,7 +170,7 @@ def add_column_in_history_mode(
 
 
 def drop_column_in_history_mode(
-    session: Session, name: TableName, column: str, time: Constant
+    session: Session, name: TableName, column: str, time: RequestValue
 ) -> None:
     """Set a column to NULL from an instant on, in new versions of the active records that have it.
 
@@ -339,21 +341,21 @@ def _with_column(session: Session, stored: StoredTable, column: Column) -> Store
     return session.get_table(stored.name)
 
 
-def _fill(session: Session, stored: StoredTable, column: str, constant: Constant) -> None:
-    value = _value(session, stored, column, constant)
+def _fill(session: Session, stored: StoredTable, column: str, requested: RequestValue) -> None:
+    value = _value(session, stored, column, requested)
     values = {stored.get(column).name: value}
     with tables.concerning(column):
         session.execute(sa.update(stored.clause).values(values))
 
 
 def _value(
-    session: Session, stored: StoredTable, column: str, constant: Constant
+    session: Session, stored: StoredTable, column: str, requested: RequestValue
 ) -> sa.ColumnElement[Any]:
     """A value of the request as one of a column, in a table of one row.
 
     It takes the way of the rows of a batch file.
     """
-    source = constant(stored.get(column).column, session.capabilities.unstorable)
+    source = requested(stored.get(column).column, session.traits.unstorable)
     try:
         (staged,) = stage(session, stored, [source])
     except BatchFileError as error:
@@ -361,13 +363,15 @@ def _value(
     return staged.values[column]
 
 
-def _instant(session: Session, stored: StoredTable, constant: Constant) -> sa.ColumnElement[Any]:
+def _instant(
+    session: Session, stored: StoredTable, requested: RequestValue
+) -> sa.ColumnElement[Any]:
     """The instant from which on a migration changes versions.
 
     Raises:
         RequestError: if a version that is active starts after it.
     """
-    instant = _value(session, stored, START, constant)
+    instant = _value(session, stored, START, requested)
     if session.finds(sa.select(sa.literal(1)).where(stored[ACTIVE], stored[START] > instant)):
         raise RequestError(
             f"{stored.name} has active versions that start after the migration's operation "

@@ -86,7 +86,7 @@ def create_as(
     session.execute(CreateTable(clause))
     session.mark(clause, [columns[each].name for each in marked])
     session.place(clause, table.key_names)
-    if comment := session.capabilities.naming.comment("", name.table):
+    if comment := session.traits.naming.comment("", name.table):
         session.comment(clause, comment)
     for column in table.columns:
         if comment := column_comment(session, column):
@@ -101,7 +101,7 @@ def column_comment(session: Session, column: Column, old: StoredColumn | None = 
         column: the column.
         old: as it is stored so far; other text in its comment stays.
     """
-    naming = session.capabilities.naming
+    naming = session.traits.naming
     words = naming.words(old.name, old.comment) if old is not None else ""
     noted_type = column.type if session.type_remark(column) else None
     return naming.comment(words, column.name, noted_type)
@@ -109,7 +109,7 @@ def column_comment(session: Session, column: Column, old: StoredColumn | None = 
 
 def key_name(session: Session, clause: sa.Table) -> quoted_name:
     """A name for the primary key of a table, which nothing else has."""
-    return quoted_name(session.capabilities.naming.key(clause.name), quote=True)
+    return quoted_name(session.traits.naming.key(clause.name), quote=True)
 
 
 def is_empty(session: Session, target: StoredTable) -> bool:

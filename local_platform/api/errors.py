@@ -28,7 +28,7 @@ class NotFoundError(ApiError):
     """There is nothing of an id.
 
     Args:
-        kind: what was asked for: Connector, Group, Webhook …
+        kind: what is missing: Connector, Group, Webhook …
         identity: its id.
     """
 

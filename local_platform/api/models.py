@@ -217,7 +217,7 @@ class ConnectionData(BaseModel):
 
 
 class ConnectorType(BaseModel):
-    """A kind of source, with the fields of its form where they are asked for."""
+    """A kind of source, with the fields of its form where they are requested."""
 
     id: str
     name: str

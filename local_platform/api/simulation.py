@@ -49,7 +49,7 @@ def start(store: Store, connection: Connection, config: Mapping[str, str]) -> st
 
 
 def poll(store: Store, connection_id: str, outcome: str) -> None:
-    """A client asked for the connection: its sync is one poll nearer to its end.
+    """A client read the connection: its sync is one poll nearer to its end.
 
     Raises:
         TooManyError: if this poll is to be throttled.

@@ -1,7 +1,7 @@
 """Does jobs for the destination in their order, while the source is read.
 
-That order is what keeps the state behind the data: a job that saves a state runs after those that sent
-the rows before it, and after a job that failed none runs at all.
+That order keeps the state from getting ahead of the data: a job that saves a state runs after those that
+sent the rows before it, and after a job that failed none runs at all.
 """
 
 from __future__ import annotations

@@ -136,7 +136,7 @@ def described(
         RequestError: if it is a view.
     """
     equalities = _equalities(session, name) if own_operators else ()
-    naming = session.capabilities.naming
+    naming = session.traits.naming
     stored, kind = _TABLES.get(
         (name, text, equalities), lambda: _parse(naming, name, text, dict(equalities))
     )

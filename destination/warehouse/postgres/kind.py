@@ -9,13 +9,13 @@ from destination.warehouse.kind import Kind, Warehouse
 from destination.warehouse.postgres.configuration import EMBEDDED, Configuration
 from destination.warehouse.postgres.database import PostgresWarehouse
 from destination.warehouse.postgres.form import FORM
-from destination.warehouse.postgres.session import CAPABILITIES
+from destination.warehouse.postgres.session import TRAITS
 
 
 def postgres(connect: Callable[[Configuration], Warehouse]) -> Kind[Configuration]:
     """PostgreSQL, with a way to make the warehouse of a configuration."""
     label = "Checking PostgreSQL's version"
-    return Kind(FORM, label, Configuration.parse, connect, CAPABILITIES)
+    return Kind(FORM, label, Configuration.parse, connect, TRAITS)
 
 
 def connector(embedded_uri: str | None) -> Callable[[Configuration], Warehouse]:

@@ -27,11 +27,11 @@ from destination import telemetry
 from destination.cancellation import Cancellation
 from destination.schema import TEXT_TYPES, Table
 from destination.warehouse.base import (
-    Capabilities,
     Commented,
     Parameters,
     Result,
     Session,
+    Traits,
     required,
 )
 from destination.warehouse.ddl import AlterTable
@@ -70,7 +70,7 @@ IN_THE_WAY = frozenset({LOCK_NOT_AVAILABLE, "42501", "2BP01"})
 
 logger = logging.getLogger(__name__)
 
-CAPABILITIES = Capabilities(
+TRAITS = Traits(
     naming=Naming(
         limit=63,
         reserved=frozenset({"cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"}),
@@ -88,7 +88,7 @@ class _GivingWayError(Exception):
 class PostgresSession(PostgresExpressions, Session):
     """A transaction in PostgreSQL."""
 
-    capabilities = CAPABILITIES
+    traits = TRAITS
     type_name = staticmethod(types.type_name)
     wire_type_name = staticmethod(types.wire_type_name)
     type_remark = staticmethod(types.type_remark)
@@ -156,7 +156,7 @@ class PostgresSession(PostgresExpressions, Session):
         if catalog.schema_exists(self, stored):
             return
         self.execute(CreateSchema(stored))
-        if comment := self.capabilities.naming.comment("", schema):
+        if comment := self.traits.naming.comment("", schema):
             self.execute_raw(
                 sql.SQL("COMMENT ON SCHEMA {} IS {}").format(sql.Identifier(stored), comment)
             )

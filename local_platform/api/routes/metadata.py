@@ -31,7 +31,7 @@ def list_connector_types(
 def retrieve_connector_type(
     here: Here, service: str, address: str | None = None
 ) -> Answer[ConnectorType]:
-    """Retrieve a connector type with its setup form, which the source itself is asked for."""
+    """Retrieve a connector type with its setup form, read from the source itself."""
     kind = here.sources.kind(service)
     data = _data(kind)
     if service != ADDRESS or address is not None:
