@@ -32,8 +32,9 @@ LONGEST_SOCKET_PATH = 100
 START_SECONDS = 300
 """A server that was killed reads its log again before it is ready."""
 STOP_SECONDS = 60
-RELEASE_SECONDS = 15
-"""How long a server that still has the directory may take to end: ours may just have been killed."""
+RELEASE_SECONDS = 60
+"""How long the server that has the directory may take to end: that of a connector which was stopped
+waits for calls under way."""
 POLL_SECONDS = 0.02
 LAST_LINES = 5
 STATUS_LINE = 7
