@@ -115,6 +115,9 @@ class SecondSession(Session):
             self.tables |= self.wider
         return SimpleNamespace(rowcount=1, scalar=lambda: self.answers(text))
 
+    def finds(self, rows: sa.Select[Any]) -> bool:
+        return bool(self.scalar(sa.select(sa.exists(rows))))
+
     def find_table(self, name: TableName) -> StoredTable | None:
         return self.tables.get(name)
 
