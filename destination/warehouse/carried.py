@@ -93,6 +93,12 @@ class _Expressions:
     ordinal: sa.ColumnElement[Any]
 
 
+def _numbered(rows: pa.RecordBatch, names: Sequence[str]) -> pa.Table:
+    """Columns by their number: to Arrow's grouping, a name like ".a" is a path, to a column "a"."""
+    numbers = [str(number) for number in range(len(names))]
+    return pa.Table.from_batches([rows.select(list(names)).rename_columns(numbers)])
+
+
 @dataclass(frozen=True)
 class Carried:
     """The rows of a small batch file.
@@ -177,24 +183,23 @@ class Carried:
             return None
         if not self.may_repeat(names):
             return [self]
-        rest = pa.Table.from_batches([self.rows]).sort_by(order)
-        rounds: list[pa.Table] = []
+        ordered = self.rows.take(pc.array_sort_indices(self.rows.column(order)))
+        keys = _numbered(ordered, names)
+        rest = keys.append_column(ORDINAL, pa.arange(0, keys.num_rows))
+        rounds: list[pa.RecordBatch] = []
         while rest.num_rows and len(rounds) < ROUNDS:
-            numbered = rest.append_column(ORDINAL, pa.arange(0, rest.num_rows))
-            groups = numbered.group_by(list(names), use_threads=False)
+            groups = rest.group_by(keys.column_names, use_threads=False)
             first = groups.aggregate([(ORDINAL, "min")]).column(f"{ORDINAL}_min")
-            rounds.append(rest.take(first).combine_chunks())
-            rest = rest.filter(pc.invert(pc.is_in(numbered.column(ORDINAL), first)))
-        if rest.num_rows:
-            return None
-        return [replace(self, rows=each.to_batches()[0]) for each in rounds]
+            rounds.append(ordered.take(first.combine_chunks()))
+            rest = rest.filter(pc.invert(pc.is_in(rest.column(ORDINAL), first)))
+        return None if rest.num_rows else [replace(self, rows=each) for each in rounds]
 
     def may_repeat(self, names: Sequence[str]) -> bool:
         """Whether rows may share all of some values."""
         if self._has_other_equals(names):
             return True
-        values = pa.Table.from_batches([self.rows.select(list(names))])
-        different = values.group_by(list(names), use_threads=False).aggregate([])
+        values = _numbered(self.rows, names)
+        different = values.group_by(values.column_names, use_threads=False).aggregate([])
         return bool(different.num_rows < self.count)
 
     def _has_other_equals(self, names: Sequence[str]) -> bool:

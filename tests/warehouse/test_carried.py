@@ -15,6 +15,7 @@ from destination.warehouse.postgres import carrying
 from destination.warehouse.postgres.session import PostgresSession
 from destination_tester.files import Row
 from destination_tester.notation import UNMODIFIED
+from destination_tester.stored import START
 from tests.examples import examples
 from tests.fix_connector import Client, column
 from tests.fix_postgres import Database
@@ -26,6 +27,9 @@ TABLE = common.Table(
     columns=[column("id", common.LONG, key=True), column("text"), column("document", common.JSON)],
 )
 ROWS: list[Row] = [{"id": i, "text": f"text {i}", "document": "{}"} for i in range(5)]
+
+KEYS = [".", ".other", ".[0]", "[0]", "ordinal", "0"]
+"""Names that Arrow may take for a path, and those of our own statements."""
 
 
 class Watch:
@@ -104,6 +108,40 @@ def test_versions_need_none(client: Client, database: Database, watch: Watch) ->
     assert client.write_history(HISTORY, delete=[ends]).success
     assert watch.staged == 0
     assert database.execute('SELECT count(*), count(DISTINCT "desc") FROM {schema}.t') == [(4, 1)]
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_key_may_have_a_name_that_means_something_to_arrow(
+    client: Client, database: Database, watch: Watch, key: str
+) -> None:
+    columns = [column(key, common.INT, key=True), column("other", common.INT)]
+    table = common.Table(name="t", columns=columns)
+    assert client.create(table).success
+    rows: list[Row] = [{key: i, "other": 0} for i in range(3)]
+    assert client.write(table, replace=[rows], update=[[{key: 1, "other": 5}]]).success
+    assert watch.staged == 0
+    assert database.rows("t", key, "other") == [(0, 0), (1, 5), (2, 0)]
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_versions_of_a_key_with_such_a_name_follow_each_other(
+    client: Client, database: Database, watch: Watch, key: str
+) -> None:
+    columns = [column(key, common.INT, key=True), column("other"), *HISTORY.columns[2:]]
+    table = common.Table(name="t", columns=columns)
+    assert client.create(table).success
+    fivetran = version(1, "2020-01-01T00:00:00Z")
+    fivetran = {name: fivetran[name] for name in fivetran if name.startswith("_fivetran")}
+    first: list[Row] = [{**fivetran, key: i, "other": "kept"} for i in range(2)]
+    assert client.write_history(table, replace=[first]).success
+    later: list[Row] = [
+        {**fivetran, key: i, "other": UNMODIFIED, START: f"2020-01-0{day}T00:00:00Z"}
+        for day in (3, 2)
+        for i in range(2)
+    ]
+    assert client.write_history(table, update=[later]).success
+    assert watch.staged == 0
+    assert database.rows("t", key, "other") == [(0, "kept")] * 3 + [(1, "kept")] * 3
 
 
 @pytest.mark.parametrize("kind", ["replace", "update"])
