@@ -198,7 +198,7 @@ def sides() -> Iterator[Sides]:
 
 
 @contextmanager
-def at(url: str) -> Iterator[Sides]:
+def at(url: str, *options: str) -> Iterator[Sides]:
     """Start the connector's server, for a PostgreSQL that runs already."""
     known = psycopg.conninfo.conninfo_to_dict(url)
     names = {"host": "host", "port": "port", "dbname": "database", "user": "user"}
@@ -206,8 +206,9 @@ def at(url: str) -> Iterator[Sides]:
     configuration["password"] = str(known.get("password", ""))
     configuration["sslmode"] = str(known.get("sslmode", "prefer"))
     process = subprocess.Popen(
-        [sys.executable, "main.py", "--port", "0"], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
+        [sys.executable, "main.py", "--port", "0", *options],
+        cwd=ROOT, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="bench-") as name, _ended(process):
         port = _logged(process, r"listens on port (\d+)")[1]
         with _ready(process, port, url, "psql", Path(name)) as running:
@@ -216,10 +217,10 @@ def at(url: str) -> Iterator[Sides]:
 
 
 @contextmanager
-def started(directory: Path, *options: str) -> Iterator[Sides]:
-    """Start the connector's server on the PostgreSQL in a directory, which several may share."""
+def started(directory: Path) -> Iterator[Sides]:
+    """Start the connector's server with a PostgreSQL of its own in a directory."""
     process = subprocess.Popen(
-        [sys.executable, "main.py", "--port", "0", "--embedded", str(directory / "postgres"), *options],
+        [sys.executable, "main.py", "--port", "0", "--embedded", str(directory / "postgres")],
         cwd=ROOT, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     with _ended(process):

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.data import COMMON, Generator, Load, write
-from benchmarks.sides import SCHEMA, Sides, started, succeed
+from benchmarks.sides import SCHEMA, Sides, at, succeed
 from benchmarks.turns import by_turns, show
 from destination.sdk import destination_sdk_pb2 as sdk
+from destination.warehouse.postgres.embedded import embedded_postgres
 from tests.fix_collector import collecting
 
 ROWS = 1_000_000
@@ -21,11 +22,10 @@ SMALL_CALLS = 1000
 def main() -> None:
     """Print the seconds of loads and the milliseconds of small calls, off and on, taken by turns."""
     with tempfile.TemporaryDirectory(prefix="bench-") as name, collecting() as collector:
-        directory = Path(name)
-        directory.chmod(0o755)
         with (
-            started(directory) as off,
-            started(directory, "--otlp-endpoint", collector.endpoint) as on,
+            embedded_postgres(Path(name) / "postgres") as uri,
+            at(uri) as off,
+            at(uri, "--otlp-endpoint", collector.endpoint) as on,
         ):
             rows = Generator().rows(COMMON, range(ROWS))
             large = write(off.files, COMMON, rows, "large")
