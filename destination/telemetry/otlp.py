@@ -11,18 +11,17 @@ import os
 import threading
 import time
 import uuid
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from functools import partial
-from queue import SimpleQueue
 from typing import Any, cast
 from urllib.parse import urlsplit
 
 from opentelemetry import trace
 from opentelemetry._logs import SeverityNumber
-from opentelemetry.context import Context, get_current
+from opentelemetry.context import Context, attach, detach, get_current
 from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
@@ -44,6 +43,7 @@ logger = logging.getLogger(__name__)
 
 NAME = "fivetran-destination"
 SHUTDOWN_SECONDS = 5
+LATER_SECONDS = 0.2
 MOST_WAITING = 10_000
 """As many spans and lines may wait for the thread that hands them over."""
 SECONDS_BUCKETS = (0.005, 0.02, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
@@ -121,26 +121,33 @@ _sums = partial[defaultdict[tuple[tuple[str, str | int | float], ...], float]](d
 
 
 class _Later:
-    """Does in a thread of its own what would take a call's time; what is too much is left out."""
+    """Does in a thread of its own what would take a call's time; what is too much is left out.
+
+    It works at intervals: a thread that is woken within a call takes turns with it.
+    """
 
     def __init__(self) -> None:
-        self._works: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        self._works: deque[Callable[[], object]] = deque()
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
         self._thread.start()
 
     def do(self, work: Callable[[], object]) -> None:
         """Have something done soon, in the order of these calls."""
-        if self._works.qsize() < MOST_WAITING:
-            self._works.put(work)
+        if len(self._works) < MOST_WAITING:
+            self._works.append(work)
 
     def stop(self) -> None:
         """Do what is left."""
-        self._works.put(None)
+        self._ended.set()
         self._thread.join(SHUTDOWN_SECONDS)
 
     def _run(self) -> None:
-        while (work := self._works.get()) is not None:
-            work()
+        ended = False
+        while not ended:
+            ended = self._ended.wait(LATER_SECONDS)
+            while self._works:
+                self._works.popleft()()
 
 
 class _Recorder(Recorder):
@@ -201,23 +208,19 @@ class _Recorder(Recorder):
         self, service: str, method: str, attributes: Attributes
     ) -> Iterator[dict[str, str | int | float]]:
         total: dict[str, str | int | float] = {}
-        token = _total.set(total)
-        with self._tracer.start_as_current_span(
-            f"{service}/{method}",
-            kind=trace.SpanKind.SERVER,
-            attributes={
-                "rpc.system.name": "grpc",
-                "rpc.method": f"{service}/{method}",
-                **attributes,
-            },
-            record_exception=False,  # its text may hold a value of a row
-            set_status_on_exception=False,
-        ) as span:
-            try:
-                yield total
-            finally:
-                _total.reset(token)
-                span.set_attributes(total)
+        name = f"{service}/{method}"
+        about = {"rpc.system.name": "grpc", "rpc.method": name, **attributes}
+        span = self._tracer.start_span(name, None, trace.SpanKind.SERVER, about)
+        # Not `start_as_current_span`: it takes longer, and records the text of an exception, which may
+        # hold a value of a row.
+        context, counted = attach(trace.set_span_in_context(span)), _total.set(total)
+        try:
+            yield total
+        finally:
+            _total.reset(counted)
+            detach(context)
+            span.set_attributes(total)
+            span.end()
 
     def _span(
         self, call: trace.Span, name: str, started: int, ended: int, attributes: Attributes
@@ -238,10 +241,10 @@ class _Handler(logging.Handler):
         self.setFormatter(FivetranFormatter())
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._later.do(partial(self._send, record, self.format(record), get_current()))
+        self._later.do(partial(self._send, record, get_current()))
 
-    def _send(self, record: logging.LogRecord, formatted: str, context: Context) -> None:
-        line = json.loads(formatted)
+    def _send(self, record: logging.LogRecord, context: Context) -> None:
+        line = json.loads(self.format(record))
         self._logger.emit(
             context=context,
             timestamp=int(record.created * 1e9),
