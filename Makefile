@@ -39,7 +39,7 @@ test-versions: setup ## the tests about PostgreSQL on versions 13 to 18, or VERS
 mutants: setup $(MUTMUT) ## MODULE=batch/csv: change it in each of many ways, and print what its tests do not notice
 	$(BIN)/python -m tests.mutants $(MODULE) $(SAMPLE)
 
-bench: setup ## BENCH=group: the connector beside psql; results go to benchmarks/results
+bench: setup $(if $(filter sync,$(BENCH)),sdk) ## BENCH=group: the connector beside psql; results go to benchmarks/results
 	$(BIN)/python -m benchmarks $(BENCH)
 
 soak: setup ## minutes of mixed calls under random faults, then tables beside a model

@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C, whenever it comes
     with suppress(KeyboardInterrupt), ExitStack() as resources:
         try:
-            listener = resources.enter_context(_listen(options.host, options.port))
+            listener = resources.enter_context(listen(options.host, options.port))
             connector = Connector(options.directory / "postgres")
             resources.callback(connector.close)
             settings = Settings(options.directory, options.sources, options.python)
@@ -98,9 +98,11 @@ class _Server(uvicorn.Server):
         self._ready()
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens at an address; port 0 is one that is free."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family)
+    # With its protocol: asyncio sends small pieces at once only on sockets that say they are TCP's.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind((host, port))
     listener.listen()  # whoever reads the greeting may call
