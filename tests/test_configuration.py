@@ -1,6 +1,7 @@
 """The setup form, and what becomes of what a customer fills in."""
 
 import base64
+from contextlib import nullcontext
 
 import pytest
 
@@ -43,6 +44,24 @@ def test_certificate_authority_is_kept_for_modes_that_verify(mode: SslMode) -> N
     configuration = Configuration.parse({**FILLED_IN, "sslmode": mode.word, "sslrootcert": upload})
     assert configuration.sslmode is mode
     assert configuration.sslrootcert == (PEM if mode.verifies else None)
+
+
+@pytest.mark.parametrize("mode", list(SslMode))
+def test_authority_that_cannot_be_read_matters_to_modes_that_verify(mode: SslMode) -> None:
+    filled_in = {**FILLED_IN, "sslmode": mode.word, "sslrootcert": "no base64!"}
+    refused = pytest.raises(ConfigurationError, match="sslrootcert")
+    with refused if mode.verifies else nullcontext():
+        assert Configuration.parse(filled_in).sslmode is mode
+
+
+def test_only_verify_ca_needs_the_certificate_of_an_authority() -> None:
+    """With verify-full, the authority may be a public one."""
+    told = "sslrootcert: with sslmode verify-ca, upload the certificate"
+    for empty in ("", " "):
+        with pytest.raises(ConfigurationError, match=told):
+            Configuration.parse({**FILLED_IN, "sslmode": "verify-ca", "sslrootcert": empty})
+    configuration = Configuration.parse({**FILLED_IN, "sslmode": "verify-full"})
+    assert configuration.sslrootcert is None
 
 
 @pytest.mark.parametrize(

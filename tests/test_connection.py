@@ -191,8 +191,11 @@ def tls(tls_server: OwnServer) -> Authorities:
     ("mode", "host", "authority", "told"),
     [
         ("disable", "localhost", "", "pg_hba.conf"),
+        ("disable", "localhost", "wrong", "pg_hba.conf"),
         ("allow", "localhost", "", ""),
+        ("allow", "localhost", "wrong", ""),
         ("prefer", "localhost", "", ""),
+        ("prefer", "localhost", "wrong", ""),
         ("require", "localhost", "", ""),
         ("require", "127.0.0.1", "wrong", ""),
         ("verify-ca", "localhost", "right", ""),

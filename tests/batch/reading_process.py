@@ -1,4 +1,4 @@
-"""A process that reads a batch file several times at once, and prints its peak memory in MiB."""
+"""A process that reads a batch file several times at once, and prints in MiB its peak memory, and what it keeps."""
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -15,10 +15,15 @@ def read(file: BatchFile) -> int:
         return sum(batch.num_rows for batch in rows)
 
 
-def peak_kib() -> int:
-    """The largest resident size of this program; getrusage's counts that of the one that began it."""
+def resident_mib() -> tuple[int, int]:
+    """The largest resident size of this program, and the present one.
+
+    getrusage's largest one counts that of the program that began it.
+    """
     lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+    sizes = dict(line.split(":") for line in lines if line.startswith(("VmHWM", "VmRSS")))
+    peak, present = (int(sizes[name].split()[0]) >> 10 for name in ("VmHWM", "VmRSS"))
+    return peak, present
 
 
 def main(path: str, compression: str, files: str) -> None:
@@ -31,7 +36,8 @@ def main(path: str, compression: str, files: str) -> None:
     with ThreadPoolExecutor(int(files)) as readers:
         counts = set(readers.map(read, [file] * int(files)))
     assert len(counts) == 1
-    sys.stdout.write(f"{peak_kib() >> 10}\n")
+    peak, kept = resident_mib()
+    sys.stdout.write(f"{peak} {kept}\n")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.slow
 
 BESIDE_MIB = 200
 """What a process takes beside the budget: Python, Arrow, and what allocators keep."""
+HUGE_MIB = 60
 ROOT = Path(__file__).parents[2]
 
 
@@ -34,14 +35,15 @@ def large_windows(path: Path) -> None:
     path.write_bytes(small + compressor.compress(line * 14_000) + compressor.flush())
 
 
-def peak_mib(path: Path, compression: str, files: int) -> int:
-    """The largest resident size of a process that reads a file several times at once."""
+def sizes_mib(path: Path, compression: str, files: int) -> tuple[int, int]:
+    """The largest and the last resident size of a process that reads a file several times at once."""
     command = [sys.executable, "-m", "tests.batch.reading_process"]
     command += [str(path), compression, str(files)]
     done = subprocess.run(
         command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=240
     )
-    return int(done.stdout)
+    peak, kept = map(int, done.stdout.split())
+    return peak, kept
 
 
 @pytest.mark.parametrize("files", [1, 8])
@@ -55,4 +57,13 @@ def test_reading_stays_within_the_budget(
     write(path)
     assert path.stat().st_size < 100 * MIB
     shares = FILE_BYTES * min(files, 8) // MIB if compression == "OFF" else DEFAULT_BUDGET // MIB
-    assert peak_mib(path, compression, files) < shares + BESIDE_MIB
+    assert sizes_mib(path, compression, files)[0] < shares + BESIDE_MIB
+
+
+def test_memory_of_a_huge_value_is_given_back(tmp_path: Path) -> None:
+    """Arrow's allocator would keep what parsing took."""
+    small, huge = tmp_path / "small.csv", tmp_path / "huge.csv"
+    small.write_bytes(b"text\nx\n")
+    huge.write_bytes(b"text\n" + b"x" * (HUGE_MIB * MIB) + b"\n")
+    (_, before), (_, after) = (sizes_mib(path, "OFF", 1) for path in (small, huge))
+    assert after - before < HUGE_MIB

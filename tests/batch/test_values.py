@@ -44,7 +44,26 @@ def test_base64_is_decoded_with_or_without_padding(
     assert others == 0
 
 
-@pytest.mark.parametrize("text", ["A", "AAAAA", "AA===", "=A", "A=A=", "_-AA", "[B@", "é", " AAA"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A",
+        "AAAAA",
+        "AA===",
+        "=A",
+        "A=A=",
+        "_-AA",
+        "[B@",
+        "é",
+        " AAA",
+        "AAA ",
+        "AA AA",
+        "AAAA\n",
+        "\tAA=",
+        "AA= ",
+        " ",
+    ],
+)
 def test_what_is_not_base64_is_the_bytes_of_its_text_and_counted(text: str) -> None:
     notices = Notices()
     column = Column("v", DataType.BINARY)

@@ -1,6 +1,7 @@
 """The session contract: whatever a role or a database sets, the same bytes arrive."""
 
 import re
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from psycopg import sql
 
 from destination.cancellation import Cancellation
 from destination.sdk import common_pb2 as common
+from destination.warehouse.base import Session
 from destination.warehouse.postgres.contract import CONTRACT, Setting
 from destination.warehouse.postgres.database import PostgresWarehouse
 from destination_tester.files import Row
@@ -221,6 +223,28 @@ def test_work_takes_longer_than_a_timeout_of_the_role(own_role: Role, name: str)
         )
         assert slept == ""
         warehouse.transact("pause", lambda _: Cancellation().sleep(0.5), Cancellation())
+        warehouse.close()
+
+
+def test_lock_is_waited_for_longer_than_the_role_would(own_role: Role, own_uri: str) -> None:
+    other = psycopg.connect(own_uri)
+    other.execute("SELECT pg_advisory_xact_lock(16)")
+
+    attempts = []
+
+    def wait(session: Session) -> object:
+        attempts.append(session)
+        ended = threading.Timer(0.5, other.close)
+        ended.start()
+        asked = "SELECT pg_catalog.pg_advisory_xact_lock(16)::text"
+        found = session.connection.exec_driver_sql(asked).scalar()
+        ended.join()
+        return found
+
+    with poisoned(own_role, "ROLE", {"lock_timeout": "100ms"}):
+        warehouse = PostgresWarehouse(own_role.parameters)
+        assert warehouse.transact("wait", wait, Cancellation()) == ""
+        assert len(attempts) == 1
         warehouse.close()
 
 
