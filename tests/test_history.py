@@ -9,6 +9,7 @@ import pytest
 
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
+from destination.warehouse import carried
 from destination_tester.files import Row
 from destination_tester.notation import UNMODIFIED, Cell
 from destination_tester.stored import ACTIVE, END, OPEN_END, START
@@ -75,8 +76,16 @@ class History:
         )
 
 
-@pytest.fixture
-def history(client: Client, database: Database) -> History:
+@pytest.fixture(params=["carried", "staged"])
+def history(
+    client: Client,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> History:
+    """Its batches are parameters of the statements, or are staged as large ones are."""
+    if request.param == "staged":
+        monkeypatch.setattr(carried, "FILE_BYTES", -1)
     return History(client, database)
 
 

@@ -119,6 +119,21 @@ def test_batch_is_merged_whatever_its_share_of_the_table(
     assert locked_and_updated == [(40 if few or repeated else 0,)]
 
 
+@pytest.mark.parametrize("most", [carried.FILE_BYTES, -1], ids=["carried", "staged"])
+def test_rows_without_a_key_are_added_and_neither_updated_nor_deleted(
+    client: Client, database: Database, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(carried, "FILE_BYTES", most)
+    table = common.Table(name="t", columns=[column("number", common.INT), column("text")])
+    rows: list[Row] = [{"number": 1, "text": "a"}, {"number": 1, "text": "a"}]
+    assert client.create(table).success
+    for _ in range(2):
+        assert client.write(table, replace=[rows, rows[:1]]).success
+    for answer in (client.write(table, update=[rows]), client.write(table, delete=[rows])):
+        assert "has no primary key" in answer.task.message
+    assert database.rows("t") == [(1, "a")] * 6
+
+
 WIDE = common.Table(
     name="t", columns=[column("id", common.LONG, key=True), column("text"), column("kept")]
 )
