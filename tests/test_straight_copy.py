@@ -201,6 +201,14 @@ def test_rows_behind_the_last_and_others(
     assert database.rows("t") == sorted(((r["id"], r["text"]) for r in model.rows), key=repr)
 
 
+def test_file_without_rows_before_the_others(client: Client, database: Database) -> None:
+    assert client.create(SERIAL).success
+    for first in (0, 10):
+        answer = client.write(SERIAL, replace=[[], serial(range(first, first + 10), "new")])
+        assert answer.success, answer
+    assert database.rows("t", "id") == sorted(((i,) for i in range(20)), key=repr)
+
+
 def test_numbers_that_the_request_calls_texts(client: Client, database: Database) -> None:
     """The customer made the key a bigint by hand."""
     table = common.Table(name="t", columns=[column("id", key=True), column("text")])
