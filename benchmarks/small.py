@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import psycopg
 import pyarrow as pa
@@ -35,9 +35,14 @@ def small(sides: Sides) -> Iterator[Result]:
     yield _catalogs(sides)
 
 
-def shape_of(name: str, columns: int, *further: common.Column) -> Shape:
-    """A table of an integer key and values of four types."""
-    values = [column(f"c{i}", KINDS[i % 4]) for i in range(columns - 1)]
+def shape_of(
+    name: str,
+    columns: int,
+    *further: common.Column,
+    kinds: Sequence[common.DataType] = KINDS,
+) -> Shape:
+    """A table of an integer key and values of some types."""
+    values = [column(f"c{i}", kinds[i % len(kinds)]) for i in range(columns - 1)]
     table = [column("id", common.LONG, key=True), *values, *further]
     return Shape(name, common.Table(name=name, columns=table))
 

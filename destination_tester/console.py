@@ -64,7 +64,7 @@ class RichOutput:
     """Output for people."""
 
     def __init__(self) -> None:
-        self._console = Console()
+        self._console = Console(emoji=False)
 
     def input(self, name: str) -> None:
         self._console.rule(f"[bold]{escape(name)}")

@@ -42,7 +42,8 @@ that of its shortest text that reads back as the same. "Always" and "never" say 
                                 infinities
 
     text -> BOOLEAN, SHORT, INT, LONG, temporal
-                                as a load reads it, if it is in that notation and fits: digits past the
+                                as a load reads it, if it is in that notation and fits: blanks and tabs
+                                around it do not count, nor around the numbers below; digits past the
                                 microsecond are cut; NAIVE_DATETIME drops a zone, UTC_DATETIME without
                                 one is UTC; 7.0 is no INT, TRUE no BOOLEAN, a date-time no NAIVE_DATE
     text -> FLOAT, DOUBLE       as number -> FLOAT, DOUBLE, if it is a number, NaN or an infinity;
@@ -102,6 +103,9 @@ NUMBERS = (*INTEGERS, common.DECIMAL, *FLOATS)
 TEXTS = (common.STRING, common.XML)
 DATETIMES = (common.NAIVE_DATETIME, common.UTC_DATETIME)
 TEMPORALS = (common.NAIVE_TIME, common.NAIVE_DATE, *DATETIMES)
+BLANKS = " \t"
+TRIMMED = (common.BOOLEAN, *NUMBERS, *TEMPORALS)
+"""The types whose texts may have blanks around them."""
 TYPES = (common.BOOLEAN, *NUMBERS, *TEMPORALS, common.BINARY, *TEXTS, common.JSON)
 """The fifteen types."""
 
@@ -247,9 +251,10 @@ def _number_to_float(number: Decimal, target: common.Column) -> float:
 
 
 def _read(value: Value, _source: common.Column, target: common.Column) -> Value:
-    """As a load reads a text."""
+    """As a load reads a text, which ignores blanks around what is no text itself."""
+    text = str(value)
     try:
-        return from_text(str(value), target)
+        return from_text(text.strip(BLANKS) if target.type in TRIMMED else text, target)
     except NotationError as error:
         raise NotSurvivedError(str(error)) from error
 
@@ -259,7 +264,7 @@ def _text_to_number(value: Value, source: common.Column, target: common.Column) 
     read = _read(value, source, common.Column(type=target.type))
     if target.type in INTEGERS or (isinstance(read, float) and not math.isfinite(read)):
         return read
-    number = to_number(str(value))
+    number = to_number(str(value).strip(BLANKS))
     if target.type == common.FLOAT and abs(number) == LARGEST_FLOAT:
         return read
     return _number_to(number, target)

@@ -238,8 +238,9 @@ def test_connection_lost_between_calls_is_no_error_in_the_log(
         "alter": lambda: client.alter(wider).success,
     }
     assert client.create(KEYED).success
-    ours = "application_name LIKE 'fivetran%' AND pid <> pg_backend_pid()"
-    database.execute(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {ours}")
+    ours = "FROM pg_stat_activity WHERE application_name LIKE 'fivetran%' AND datname = current_database()"
+    database.execute(f"SELECT pg_terminate_backend(pid) {ours}")
+    wait_until(lambda: database.execute(f"SELECT pid {ours}") == [])
     assert calls[call]()
     assert [r.getMessage() for r in caplog.records if r.levelno >= logging.ERROR] == []
 

@@ -242,16 +242,22 @@ class Destinations:
         return parse(listens or "")
 
     def database(self, wanted: Wanted) -> sa.URL | None:
-        """The PostgreSQL that a destination loads into, to look at; None if it is not known."""
+        """The PostgreSQL that a destination loads into, to look at.
+
+        None if it is not known, or reached by a tunnel or with certificates: it is never reached with
+        less care than by the connector.
+        """
         if wanted.service == EMBEDDED:
             return sa.make_url(self._connector().uri).set(drivername="postgresql+psycopg")
         config = wanted.config
+        mode = config.get("sslmode") or PLAIN_MODES[-1]
         if not {"host", "database", "user"} <= config.keys() or config.get("tunnel_host"):
             return None
-        options = {"sslmode": mode} if (mode := config.get("sslmode")) in PLAIN_MODES else {}
+        if mode not in PLAIN_MODES:
+            return None
         return sa.URL.create(
             "postgresql+psycopg", config["user"], config.get("password") or None, config["host"],
-            int(config.get("port") or 5432), config["database"], options,
+            int(config.get("port") or 5432), config["database"], {"sslmode": mode},
         )  # fmt: skip
 
     def _check(self, wanted: Wanted) -> None:

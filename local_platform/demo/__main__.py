@@ -31,7 +31,7 @@ def main(python: str) -> int:
     Returns:
         The process's exit code.
     """
-    console = Console()
+    console = Console(emoji=False)
     with tempfile.TemporaryDirectory(prefix="sync-demo-") as name:
         directory = Path(name)
         (directory / "destination.json").write_text("{}")

@@ -145,7 +145,7 @@ class RichOutput:
 
     def __init__(self) -> None:
         self.secrets = Secrets()
-        self._console = Console(soft_wrap=True)
+        self._console = Console(soft_wrap=True, emoji=False)
         self._progress: dict[str, _Progress] = {}
         self._live = Live(console=self._console, get_renderable=self._table, transient=True)
 

@@ -15,7 +15,7 @@ from destination.warehouse.postgres import carrying
 from destination.warehouse.postgres.session import PostgresSession
 from destination_tester.files import Row
 from destination_tester.notation import UNMODIFIED
-from destination_tester.stored import START
+from destination_tester.stored import END, START
 from tests.examples import examples
 from tests.fix_connector import Client, column
 from tests.fix_postgres import Database
@@ -142,6 +142,33 @@ def test_versions_of_a_key_with_such_a_name_follow_each_other(
     assert client.write_history(table, update=[later]).success
     assert watch.staged == 0
     assert database.rows("t", key, "other") == [(0, "kept")] * 3 + [(1, "kept")] * 3
+
+
+@pytest.mark.parametrize("way", ["carried", "staged"])
+def test_rows_of_each_kind_are_counted_in_the_log(
+    client: Client, staging: Callable[[], None], caplog: pytest.LogCaptureFixture, way: str
+) -> None:
+    if way == "staged":
+        staging()
+    versioned = common.Table(name="versions", columns=HISTORY.columns)
+    assert client.create(TABLE).success
+    assert client.create(versioned).success
+    changed: list[Row] = [{"id": i, "text": "x", "document": UNMODIFIED} for i in range(3)]
+    files: dict[str, list[list[Row]]] = {
+        "replace": [ROWS[:2], ROWS[2:]], "update": [changed[:1], changed[1:]], "delete": [[{"id": 1}], [{"id": 2}]]
+    }  # fmt: skip
+    assert client.write(TABLE, **files).success
+    assert "5 rows replaced, 3 updated, 2 deleted" in caplog.text
+    start, later, end = (f"2020-01-0{day}T00:00:00Z" for day in (1, 2, 3))
+    assert client.write_history(
+        versioned,
+        earliest=[[{"id": i, START: start} for i in range(each)] for each in (1, 3)],
+        replace=[[version(i, start) for i in range(each)] for each in (2, 3)],
+        update=[[{**version(i, later), "desc": UNMODIFIED} for i in range(each)] for each in (1, 2)],
+        delete=[[{"id": i, END: end} for i in range(each)] for each in (1, 1)],
+    ).success  # fmt: skip
+    told = "4 records from their earliest start, 5 versions replaced, 3 updated, 2 records deleted"
+    assert told in caplog.text
 
 
 @pytest.mark.parametrize("kind", ["replace", "update"])

@@ -51,6 +51,7 @@ OPERANDS: dict[DataType, sa.types.TypeEngine[Any]] = {
 }
 """What a value is compared with in an expression, where that is no text."""
 
+BLANKS = " \t"
 INTEGER = "^-?[0-9]{1,40}$"
 NUMBER = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?$"
 NAMED_FLOAT = "^(?:[+-]?nan|[+-]?inf(?:inity)?)$"
@@ -287,6 +288,11 @@ def _to_float(text: Value, target: DataType) -> Value:
     return sa.case((size == LARGEST_FLOAT, _as(limit, target)), else_=nearest)
 
 
+def _trimmed(convert: Convert) -> Rule:
+    """A rule for texts of which blanks around the value are ignored, as by a load."""
+    return Rule(lambda value, source, target: convert(sa.func.btrim(value, BLANKS), source, target))
+
+
 def _text_to_flag(value: Value, _source: DataType, _target: DataType) -> Value:
     return sa.case((value == "true", sa.true()), (value == "false", sa.false()))
 
@@ -343,9 +349,9 @@ def _pairs(
 
 
 READ: dict[tuple[DataType, DataType], Rule] = {
-    **_pairs(TEXTS, (DataType.BOOLEAN,), Rule(_text_to_flag)),
-    **_pairs(TEXTS, NUMBER_TYPES, Rule(_text_to_number)),
-    **_pairs(TEXTS, TEMPORALS, Rule(_text_to_temporal)),
+    **_pairs(TEXTS, (DataType.BOOLEAN,), _trimmed(_text_to_flag)),
+    **_pairs(TEXTS, NUMBER_TYPES, _trimmed(_text_to_number)),
+    **_pairs(TEXTS, TEMPORALS, _trimmed(_text_to_temporal)),
     **_pairs(TEXTS, (DataType.BINARY,), Rule(_text_to_bytes, total=True)),
 }
 """As a load reads texts."""

@@ -104,6 +104,7 @@ def _engine(request: Request, here: Platform, found: Connection) -> Any:
     url = here.destinations.database(here.destinations.wanted(destination))
     if url is None:
         raise WarehouseError(
-            "rows are shown of PostgreSQL servers that this machine reaches by host, database and user"
+            "rows are shown of PostgreSQL servers that this machine reaches by host, database and user,"
+            " without a tunnel and without certificates to check"
         )
     return request.app.state.warehouses.engine(url)
