@@ -1,6 +1,8 @@
 """CSV by Arrow's stream: the same rows as block by block, and the end of it where they would differ."""
 
+import io
 import logging
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -12,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from destination.batch import csv, csv_stream, reader
-from destination.batch.decompression import Compression
+from destination.batch.decompression import Compression, DecompressingReader
 from destination.batch.reader import BatchFile, FileParams
+from destination.batch.values import Notices
 from destination.errors import BatchFileError
 from destination.memory import FILE_BYTES, Budget
 from destination.schema import Column, DataType, Table
@@ -188,6 +191,27 @@ def test_what_was_changed_is_counted_once(tmp_path: Path, caplog: pytest.LogCapt
         assert len(read(tmp_path, content, *columns)) == len(rows) + 1
     (record,) = caplog.records
     assert '3000 values of column "binary" were not base64' in record.getMessage()
+
+
+@pytest.mark.parametrize("then", ["go_on", "close"])
+def test_blocks_ahead_of_their_rows_are_limited(then: str) -> None:
+    """Arrow's thread waits for the rows of a block, or for the end; before the limit, for nothing."""
+    content, pieces = b"1\n2\n3\n4\n5\n", list[bytes]()
+    with Budget().reserve() as reservation:
+        stream = DecompressingReader(io.BytesIO(content), Compression.OFF, reservation.part())
+        feed = csv_stream._Feed(stream, Notices())  # noqa: SLF001
+        pieces += [feed.read(5), feed.read(2)]
+        feed.limit(3)
+        pieces.append(feed.read(2))
+        reading = threading.Thread(target=lambda: pieces.append(feed.read(2)), daemon=True)
+        reading.start()
+        reading.join(0.05)
+        assert reading.is_alive()
+        getattr(feed, then)()
+        reading.join(10)
+        assert not reading.is_alive()
+    mark = csv.BYTE_ORDER_MARK
+    assert pieces == [mark + b"1\n", b"2\n", b"3\n", b"4\n" if then == "go_on" else b""]
 
 
 @pytest.mark.slow
