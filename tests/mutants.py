@@ -56,7 +56,7 @@ SUBJECTS: dict[str, str] = {
     "batch/decryption": "batch/decryption",
     "batch/native": "batch/native batch/parquet",
     "batch/parquet": "batch/parquet batch/reader",
-    "batch/reader": "batch/reader batch/memory",
+    "batch/reader": "batch/reader batch/csv_stream",
     "batch/refusals": "batch/decoding batch/values",
     "batch/temporal": "batch/temporal batch/values",
     "batch/values": "batch/values batch/csv",
