@@ -15,6 +15,7 @@ from destination.batch.decompression import Compression, DecompressingReader
 from destination.batch.values import Notices
 from destination.errors import BatchFileError
 from destination.memory import FORMS, Budget
+from destination.rows import MODIFIED
 from destination.schema import TEXT_TYPES, Column, DataType, DecimalParams
 from destination_tester import jackson
 
@@ -235,6 +236,24 @@ def test_notations_beside_fivetrans(kind: DataType, taken: list[str], refused: l
     column = Column("a", kind)
     assert [text for text in taken if first_value(column, text) == "refused"] == []
     assert [text for text in refused if first_value(column, text) != "refused"] == []
+
+
+@pytest.mark.parametrize("null", ["null", ""])
+@pytest.mark.parametrize("unmodified", ["unmodified", 'un"modified'])
+def test_null_and_unmodified_values_of_a_block_are_told_apart(null: str, unmodified: str) -> None:
+    columns = [Column("id", DataType.INT, primary_key=True)]
+    columns += [Column("text", DataType.STRING), Column("number", DataType.INT)]
+    rows = [["1", unmodified, null], ["2", null, unmodified], ["3", "x", "7"]]
+    block = jackson.encode([column.name for column in columns], rows, "no null")
+    header = csv.Header.parse(block)
+    kept = Decoder(columns, null, Notices(), Partial(unmodified, tuple(columns)))
+    found = csv.BlockReader(header.names, kept).read(block[header.size :])
+    assert found.to_pydict() == {
+        "id": [1, 2, 3],
+        "text": [None, None, "x"],
+        "number": [None, None, 7],
+        MODIFIED: [b"\1\0\1", b"\1\1\0", b"\1\1\1"],
+    }
 
 
 PARTIAL_COLUMNS = [

@@ -103,6 +103,34 @@ def test_first_value_that_is_refused_is_told_with_its_row(
     assert (error.value.row, error.value.column) == (first + min(refused), "number")
 
 
+def test_reason_is_that_of_the_first_value_that_is_refused() -> None:
+    with pytest.raises(BatchFileError, match="is too large for FLOAT") as refused:
+        decoded([Column("number", DataType.FLOAT)], [["1", "1E39", "x"]])
+    assert refused.value.row == 2
+
+
+def test_values_that_are_refused_together_alone_are_told_by_their_type() -> None:
+    def convert(array: pa.Array, _: Column) -> pa.Array:
+        if len(array) > 1:
+            raise pa.ArrowCapacityError
+        return array
+
+    with pytest.raises(BatchFileError) as refused:
+        Decoder([TEXT], "null", Notices()).decode([pa.array(["a", "b"])], [convert], 1)
+    assert refused.value.reason == "is not a valid STRING, or does not fit its range"
+
+
+def test_what_columns_modify_is_told_by_their_texts() -> None:
+    decoder = Decoder([TEXT, NUMBER], "null", Notices(), Partial(UNMODIFIED, (TEXT, NUMBER)))
+    texts = pa.array([UNMODIFIED, "a", None]), pa.array(["1", UNMODIFIED, ""])
+    masks = decoder.masks(["text", "number"], texts)
+    assert {name: mask.to_pylist() for name, mask in masks.items()} == {
+        "text": [b"\0", b"\1", b"\1"],
+        "number": [b"\1", b"\0", b"\1"],
+    }
+    assert decoder.masks([], []) == {}
+
+
 def raising(error: Exception) -> Converter:
     def convert(array: pa.Array, _: Column) -> pa.Array:
         if array.null_count < len(array):

@@ -128,6 +128,39 @@ def test_values_that_stand_in_place_of_a_header_are_not_shown(tmp_path: Path) ->
     assert str(refused.value) == (f'batch file {path}: its header has columns that table "t" lacks')
 
 
+KEYED = Table("t", (TABLE.columns[0], Column("a", DataType.STRING), Column("b", DataType.STRING)))
+
+
+def test_only_the_columns_that_are_asked_for_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_bytes(b"b,a,id\nx,y,1\n")
+    for only, wanted in ((None, ["id", "a", "b"]), (("b", "id"), ["id", "b"])):
+        file = BatchFile(str(path), None, params(Compression.OFF), KEYED, Budget(), only=only)
+        with file.open() as rows:
+            assert [column.name for column in rows.columns] == wanted
+            assert [batch.schema.names for batch in rows] == [wanted]
+
+
+@pytest.mark.parametrize(
+    ("header", "only", "told"),
+    [
+        ("a", None, 'lacks the columns "id"'),
+        ("a", ("b", "id"), 'lacks the columns "b", "id"'),
+        ("id,a", ("b",), 'lacks the columns "b"'),
+        ("id,c", None, 'has columns "c" that table "t" lacks'),
+        ("id,a,a", None, 'has the columns "a" more than once'),
+    ],
+)
+def test_header_that_does_not_fit_is_told(
+    tmp_path: Path, header: str, only: tuple[str, ...] | None, told: str
+) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text(f"{header}\n")
+    file = BatchFile(str(path), None, params(Compression.OFF), KEYED, Budget(), only=only)
+    with pytest.raises(BatchFileError, match=told), file.open():
+        pass
+
+
 @pytest.mark.parametrize("offset", range(-2, 2))
 def test_line_ends_in_values_survive_wherever_decrypted_pieces_end(
     tmp_path: Path, offset: int
