@@ -4,10 +4,12 @@ import gzip
 from contextlib import suppress
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from destination.batch.decompression import Compression
 from destination.batch.reader import BatchFile, FileParams
@@ -139,6 +141,17 @@ def test_only_the_columns_that_are_asked_for_are_read(tmp_path: Path) -> None:
         with file.open() as rows:
             assert [column.name for column in rows.columns] == wanted
             assert [batch.schema.names for batch in rows] == [wanted]
+
+
+def test_parquet_is_known_by_its_first_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    parquet.write_table(pa.table({"a": ["x\0", "null-string"], "id": [1, 2]}), path)
+    file = BatchFile(str(path), None, params(Compression.OFF), KEYED, Budget(), unstorable="\0")
+    with file.open() as rows:
+        assert [row for batch in rows for row in batch.to_pylist()] == [
+            {"id": 1, "a": "x"},
+            {"id": 2, "a": None},
+        ]
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,26 @@ def test_largest_window_is_reserved(
         assert memory.size == max(windows, default=0)
 
 
+@pytest.mark.parametrize(
+    ("header", "window"),
+    [
+        ("00 58", 2 << 20),
+        ("00 5b", (2 << 20) + 3 * (2 << 17)),
+        ("e0 00 00 00 01 00 00 00 00", 1 << 24),
+        ("63 01 02 03 04 44 01", 0x144 + 256),
+    ],
+    ids=["exponent", "mantissa", "size of eight bytes", "dictionary, size of two bytes"],
+)
+@pytest.mark.parametrize("size", [1, 100])
+def test_window_is_that_of_the_header(header: str, window: int, size: int) -> None:
+    """Of headers that the library of this test does not write; an empty last block follows."""
+    content = b"\x28\xb5\x2f\xfd" + bytes.fromhex(header) + b"\x01\0\0"
+    with Budget().reserve() as reservation:
+        memory = reservation.part()
+        assert followed(content, memory, size) == content
+        assert memory.size == window
+
+
 @pytest.mark.parametrize("content", [b"", b"no zstd at all", b"\x28\xb5\x2f\xfd", b"\0" * 99])
 def test_what_is_no_frame_passes_for_the_decompressor_to_refuse(content: bytes) -> None:
     with Budget().reserve() as reservation:
