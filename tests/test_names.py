@@ -92,6 +92,11 @@ def test_comments_tell_names_and_types_and_keep_other_words(
         assert NAMING.full(stored, f"{comment or ''}\n{after}") == name
 
 
+def test_name_with_blanks_is_found_above_words_of_the_customer() -> None:
+    name = "two words " * 20
+    assert NAMING.full(NAMING.stored(name), f"mine\nFivetran name: {name}\nmine, too") == name
+
+
 # Tables
 
 
