@@ -265,6 +265,10 @@ PARTIAL_COLUMNS = [
     Column("amount", DataType.DECIMAL, decimal=DecimalParams(9, 2)),
     Column("flag", DataType.BOOLEAN),
 ]
+PARTIAL_ROWS = [
+    ("1", "x", "unmodified", "AP8=", "1.25", "true"),
+    ("2", "unmodified", "1.5", "unmodified", "unmodified", "unmodified"),
+]
 
 
 @given(
@@ -283,6 +287,9 @@ PARTIAL_COLUMNS = [
     unmodified=st.sampled_from(["unmodified", 'un"modified', "null", ""]),
     quoted=st.booleans(),
 )
+@example(rows=PARTIAL_ROWS, null="null", unmodified="unmodified", quoted=False)
+@example(rows=PARTIAL_ROWS, null="null", unmodified='un"modified', quoted=True)
+@example(rows=PARTIAL_ROWS, null="", unmodified="unmodified", quoted=False)
 def test_partial_rows_are_the_same_read_typed_or_as_texts(
     rows: list[tuple[str, ...]], null: str, unmodified: str, *, quoted: bool
 ) -> None:
