@@ -73,7 +73,7 @@ SUBJECTS: dict[str, str] = {
     "warehouse/merging": "write_batch loading_keys straight_copy first_load warehouse/carried history",
     "warehouse/history": "history history_overlaps history_property loading_keys",
     "warehouse/migration": "migrate migrate_history",
-    "warehouse/postgres/catalog": "tables alter names warehouse/shadowing",
+    "warehouse/postgres/catalog": "tables alter names keys warehouse/shadowing",
     "warehouse/postgres/session": "write_batch first_load straight_copy keys",
     "warehouse/postgres/carrying": "warehouse/carried write_batch",
     "warehouse/postgres/types": "types tables",
