@@ -45,6 +45,8 @@ VIOLABLE: LiteralString = """
 """The names that a violation's message can hold, the SQLSTATE of each, and what it names."""
 QUOTED = re.compile(r'["»«„“”‚‘’「]([^"»«„“”‚‘’「」]+)["»«„“”‚‘’」]')
 """A name in a message of whatever language."""
+OF_WORKER = "while executing command on"
+"""What Citus says with an error whose SQLSTATE it hands on."""
 UNKNOWN = (
     "a worker of the cluster refused it: its log says why, which the coordinator does not hand on"
 )
@@ -63,7 +65,15 @@ def diagnosed(connection: sa.Connection, error: DBAPIError) -> DBAPIError:
     with suppress(DBAPIError):
         if (found := _by_catalog(connection, error)) is not None:
             return found
-    return told(error, ROLLED_BACK, UNKNOWN) if state == UNTOLD else error
+    if state != UNTOLD:
+        return error
+    return told(error, UNTOLD if _is_own(error) else ROLLED_BACK, UNKNOWN)
+
+
+def _is_own(error: DBAPIError) -> bool:
+    """Whether a worker said so itself, to a command other than COPY."""
+    cause = error.orig
+    return isinstance(cause, psycopg.Error) and OF_WORKER in (cause.diag.context or "")
 
 
 def _by_catalog(connection: sa.Connection, error: DBAPIError) -> DBAPIError | None:
