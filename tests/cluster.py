@@ -8,6 +8,8 @@ from psycopg import sql
 
 WORKERS = "SELECT nodename, nodeport FROM pg_dist_node WHERE groupid <> 0 ORDER BY nodeid"
 COORDINATOR = "SELECT nodename, nodeport FROM pg_dist_node WHERE groupid = 0"
+TAKE_TURNS = "SELECT pg_advisory_lock(hashtext('nodes of a database'))"
+"""Adding a node alters the roles there, which two sessions cannot do at once."""
 EXTENSION = "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')"
 
 
@@ -55,9 +57,12 @@ class Cluster:
                 connection.execute(create)
             with psycopg.connect(self.uri(worker, database), autocommit=True) as connection:
                 connection.execute("CREATE EXTENSION citus")
-        with psycopg.connect(
-            urlsplit(self.server)._replace(path=f"/{database}").geturl(), autocommit=True
-        ) as connection:
+        coordinator = urlsplit(self.server)._replace(path=f"/{database}").geturl()
+        with (
+            psycopg.connect(self.server, autocommit=True) as turn,
+            psycopg.connect(coordinator, autocommit=True) as connection,
+        ):
+            turn.execute(TAKE_TURNS)
             connection.execute("CREATE EXTENSION citus")
             connection.execute("SELECT citus_set_coordinator_host(%s, %s)", self.coordinator)
             for worker in self.workers:

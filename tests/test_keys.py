@@ -107,6 +107,9 @@ def extended(extended_uri: str) -> Iterator[Database]:
         for statement in filter(str.strip, PREPARATION.split(";")):
             database.execute(statement)
         yield database
+        made = "SELECT tablename FROM pg_tables WHERE schemaname = %s"
+        for (name,) in connection.execute(made, [database.schema]).fetchall():
+            database.execute("DROP TABLE {schema}.{table}", table=name)  # Citus: before its types
         database.execute("DROP SCHEMA {schema} CASCADE")
 
 

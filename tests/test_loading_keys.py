@@ -27,6 +27,11 @@ def keyed_by_id_alone(client: Client, _database: Database) -> common.Table:
     return table(key=False)
 
 
+def keyed(client: Client, _database: Database) -> common.Table:
+    assert client.create(table(key=True)).success
+    return table(key=True)
+
+
 def deferrable(client: Client, database: Database) -> common.Table:
     assert client.create(table(key=True)).success
     ((name,),) = database.execute(
@@ -76,17 +81,31 @@ def test_rows_are_told_apart(client: Client, database: Database, make: Any) -> N
     assert database.rows("t") == [("z", 4, 4)]
 
 
-@pytest.mark.parametrize("make", [keyed_by_id_alone, deferrable])
-def test_keys_that_repeat_in_a_large_first_load(
-    client: Client, database: Database, make: Any
+@pytest.mark.parametrize("make", [keyed_by_id_alone, keyed, deferrable])
+@pytest.mark.parametrize("count", [20_000, 60_000])
+def test_keys_that_repeat_in_a_first_load(
+    client: Client, database: Database, make: Any, count: int
 ) -> None:
     wanted = make(client, database)
-    many = rows(*((f"{i % 30_000}", i, i) for i in range(60_000)))
+    half = count // 2
+    many = rows(*((f"{i % half}", i, i) for i in range(count)))
     client.files.compression = sdk.OFF
     answer = client.write(wanted, replace=[many])
     assert answer.success, answer
     shown = "SELECT count(*), count(DISTINCT _fivetran_id), min(a) FROM {schema}.t"
-    assert database.execute(shown) == [(30_000, 30_000, 30_000)]
+    assert database.execute(shown) == [(half, half, half)]
+
+
+def test_keys_that_are_there_in_a_large_second_load(client: Client, database: Database) -> None:
+    wanted = keyed(client, database)
+    client.files.compression = sdk.OFF
+    for first in (0, 30_000):
+        many = rows(*((f"{i:06}", first, i) for i in range(first, first + 60_000)))
+        answer = client.write(wanted, replace=[many])
+        assert answer.success, answer
+    assert database.execute("SELECT count(*), max(a) FROM {schema}.t WHERE b < 60000") == [
+        (60_000, 30_000)
+    ]
 
 
 def test_null_in_an_implied_key_is_a_task(client: Client, database: Database) -> None:

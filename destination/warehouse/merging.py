@@ -227,6 +227,6 @@ def merge_rows(
     others = {name: value for name, value in values.items() if name not in stored_key}
     if others:
         session.execute(sa.update(target.clause).values(others).where(*same))
-    there = sa.exists(sa.select(sa.literal(1)).select_from(target.clause).where(*same))
-    new = sa.select(*incoming.c).where(sa.not_(there))
+    there = incoming.outerjoin(target.clause, sa.and_(*same))
+    new = sa.select(*incoming.c).select_from(there).where(target.clause.c[stored_key[0]].is_(None))
     session.execute(sa.insert(target.clause).from_select(list(names), new))

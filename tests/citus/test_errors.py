@@ -60,6 +60,34 @@ def test_value_that_a_worker_refuses(client: Client, clustered: Database, rows: 
     assert clustered.rows("t", "id", "text") == [(1, "a")]
 
 
+ONCE = """
+    CREATE FUNCTION {schema}.once() RETURNS bool LANGUAGE plpgsql AS $$
+    BEGIN
+        IF nextval('{schema}.turns') = 1 THEN
+            RAISE EXCEPTION 'Verklemmung entdeckt' USING ERRCODE = 'deadlock_detected';
+        END IF;
+        RETURN true;
+    END $$"""
+
+
+@pytest.mark.parametrize("rows", [FEW, MANY], ids=["few", "many"])
+def test_deadlock_of_which_a_worker_tells_in_its_language_is_retried(
+    client: Client, clustered: Database, rows: list[Row]
+) -> None:
+    table = common.Table(name="t", columns=[column("id", common.LONG), column("text")])
+    assert client.create(table).success
+    clustered.execute(f"SELECT create_distributed_table('{clustered.schema}.t', 'id')")
+    clustered.execute(ONCE)
+    making = f'CREATE SEQUENCE "{clustered.schema}".turns'
+    clustered.connection.execute("SELECT run_command_on_workers(%s)", [making])
+    clustered.execute("ALTER TABLE {schema}.t ADD CONSTRAINT once CHECK ({schema}.once())")
+    answer = client.write(table, replace=[rows])
+    assert answer.success, answer
+    assert clustered.execute("SELECT count(*), count(DISTINCT id) FROM {schema}.t") == [
+        (len(rows), len(rows))
+    ]
+
+
 def test_rule_on_a_distributed_table(client: Client, clustered: Database) -> None:
     assert client.create(TABLE).success
     clustered.execute("CREATE RULE r AS ON DELETE TO {schema}.t DO INSTEAD NOTHING")

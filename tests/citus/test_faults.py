@@ -16,6 +16,7 @@ from tests.cluster import Cluster
 from tests.fix_connector import Client, calling, column
 from tests.fix_postgres import Database
 from tests.fix_proxy import Proxy, Trap
+from tests.waiting import wait_until
 
 KEYED = common.Table(name="t", columns=[column("id", common.LONG, key=True), column("text")])
 KEYLESS = common.Table(name="t", columns=[column("id", common.LONG), column("text")])
@@ -81,26 +82,29 @@ def test_workers_sessions_end(
 
 
 def test_deadlock_across_workers_is_retried(
-    client: Client, clustered: Database, postgres_uri: str
+    client: Client, clustered: Database, postgres_uri: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert client.create(KEYED).success
     assert client.write(KEYED, replace=[ROWS[:100]]).success
+    placed = clustered.execute(
+        "SELECT DISTINCT ON (s.nodeport) t.id FROM {schema}.t JOIN citus_shards s ON s.shardid"
+        f" = get_shard_id_for_distribution_column('{clustered.schema}.t', t.id) ORDER BY s.nodeport"
+    )
+    ids = [int(str(id_)) for (id_,) in placed]
     updating = f'UPDATE "{clustered.schema}".t SET text = %s WHERE id = %s'
-    change = [{**row, "text": "new"} for row in ROWS[:100]]
+    change: list[Row] = [{"id": id_, "text": "new"} for id_ in ids]
     answers: list[bool] = []
     with psycopg.connect(postgres_uri, prepare_threshold=None) as customer:
-        for number in range(50):
-            customer.execute(updating, ["theirs", number])
+        customer.execute(updating, ["theirs", ids[0]])
         writing = threading.Thread(
             target=lambda: answers.append(client.write(KEYED, replace=[change]).success)
         )
         writing.start()
-        try:
-            for number in range(50, 100):
-                customer.execute(updating, ["theirs", number])
-            customer.commit()
-        except psycopg.errors.DeadlockDetected:
-            customer.rollback()
+        wait_until(lambda: clustered.execute("SELECT 1 FROM citus_lock_waits") != [])
+        customer.execute(updating, ["theirs", ids[1]])  # Citus ends the younger transaction
+        customer.commit()
         writing.join()
     assert answers == [True]
-    assert clustered.execute("SELECT DISTINCT text FROM {schema}.t") == [("new",)]
+    assert "retrying" in caplog.text
+    found = clustered.execute("SELECT id, text FROM {schema}.t WHERE text = 'new' ORDER BY id")
+    assert found == [(id_, "new") for id_ in sorted(ids)]

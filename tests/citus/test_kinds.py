@@ -119,6 +119,19 @@ def test_rows_are_written(
     assert kind_of(clustered, "t") == TYPES[kind]
 
 
+def test_keys_that_repeat_in_the_files_of_a_first_load(
+    make: Make, client: Client, clustered: Database, rows: int
+) -> None:
+    make(SOFT)
+    files: list[list[Row]] = [
+        [{**soft_row(1, text * 80), "id": i} for i in range(rows)] for text in "xy"
+    ]
+    answer = client.write(SOFT, replace=files)
+    assert answer.success, answer
+    found = clustered.execute('SELECT left("desc", 1), count(*) FROM {schema}.t GROUP BY 1')
+    assert found == [("y", rows)]
+
+
 def test_versions_are_written(
     make: Make, client: Client, clustered: Database, kind: str, rows: int
 ) -> None:

@@ -24,6 +24,7 @@ from destination_tester.stored import comparable
 from tests import soak as package
 from tests.fix_proxy import Proxy
 from tests.fix_server import OwnServer, own_server
+from tests.soak.cluster import own_cluster
 from tests.soak.faults import Faults
 from tests.soak.tally import SCHEMA, Tally, judged, report
 from tests.soak.workers import PATIENCE_SECONDS, Bulk, History, Keyed, Plain, Several, Wide, Worker
@@ -100,10 +101,11 @@ def width_of(number: int, tables: int) -> int:
 
 
 def soak(
-    seconds: float, tables: int, server: OwnServer, directory: Path
+    seconds: float, tables: int, servers: Sequence[OwnServer], directory: Path
 ) -> tuple[Tally, list[str]]:
     """Run it; returns what happened, and the tables that are wrong in the end."""
     tally = Tally()
+    server = servers[0]
     parameters = server.configuration
     proxy = Proxy({**parameters, "dbname": "postgres"})
     configuration = {**parameters, "port": str(proxy.port)}
@@ -122,7 +124,7 @@ def soak(
         shares = [wide[i::WIDE_CLIENTS] for i in range(WIDE_CLIENTS)]
         senders = [*single, *(Several(share) for share in shares if share)]
         working = [threading.Thread(target=worker.work, args=(over,)) for worker in senders]
-        disturbing = threading.Thread(target=Faults(server, proxy, tally).work, args=(calm,))
+        disturbing = threading.Thread(target=Faults(servers, proxy, tally).work, args=(calm,))
         for thread in (*working, disturbing):
             thread.start()
         until = time.monotonic() + seconds
@@ -143,26 +145,35 @@ def soak(
     return tally, wrong
 
 
+@contextmanager
+def single(**settings: str) -> Iterator[Sequence[OwnServer]]:
+    """Start the embedded PostgreSQL."""
+    with own_server(psql_path().parent) as server:
+        server.start(**settings)
+        yield [server]
+
+
 def main() -> int:
     """Run it, print what happened, write it down; 1 if something is wrong."""
     arguments = argparse.ArgumentParser(description=package.__doc__)
     arguments.add_argument("--seconds", type=float, default=SECONDS)
     arguments.add_argument("--tables", type=int, default=TABLES, help="of 5 to 600 columns")
+    arguments.add_argument("--citus", action="store_true", help="load a cluster of three nodes")
     options = arguments.parse_args()
     seconds = options.seconds
+    settings = {"log_min_messages": "fatal", "fsync": "on"}
     with TemporaryDirectory(prefix="soak-") as name:
         directory = Path(name)
         with embedded_postgres(directory / "user"):  # makes the user that the server runs as
             pass
-        with own_server(psql_path().parent) as server:
-            server.start(log_min_messages="fatal", fsync="on")
-            tally, wrong = soak(seconds, options.tables, server, directory)
+        with own_cluster(**settings) if options.citus else single(**settings) as servers:
+            tally, wrong = soak(seconds, options.tables, servers, directory)
     wrong = judged(tally, wrong)
     text = report(seconds, tally, wrong)
     print(text)
     for each in wrong:
         print(f"wrong: {each}")
-    if seconds >= SECONDS and not wrong:
+    if seconds >= SECONDS and not wrong and not options.citus:
         RESULTS.write_text(text)
     return 1 if wrong else 0
 

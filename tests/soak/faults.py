@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import psycopg
@@ -17,10 +17,17 @@ from tests.soak.tally import SCHEMA, SEED, Tally
 
 
 class Faults:
-    """Gets in the way, in every way it knows, one after the other."""
+    """Gets in the way, in every way it knows, one after the other.
 
-    def __init__(self, server: OwnServer, proxy: Proxy, tally: Tally) -> None:
-        self.server = server
+    Args:
+        servers: the one that is loaded, and the others of its cluster; any may crash.
+        proxy: the line to it.
+        tally: counts them.
+    """
+
+    def __init__(self, servers: Sequence[OwnServer], proxy: Proxy, tally: Tally) -> None:
+        self.server = servers[0]
+        self.servers = servers
         self.proxy = proxy
         self.tally = tally
         self.random = random.Random(SEED)
@@ -83,8 +90,9 @@ class Faults:
             time.sleep(self.random.uniform(0.5, 3))
 
     def crash(self) -> None:
-        self.server.stop("immediate")
-        self.server.start()
+        server = self.random.choice(self.servers)
+        server.stop("immediate")
+        server.start()
 
     def crash_at_commit(self) -> None:
         crashed = threading.Event()

@@ -1,7 +1,8 @@
 """A cluster's errors, as those of a single server would be.
 
 A worker's error comes with its SQLSTATE, but out of COPY, where it is XX000 and its message is all that
-tells it. Citus has its messages in English alone. They may hold values of rows, so none is shown.
+tells it. Citus has its messages in English alone, a worker in its own language. They may hold values of
+rows, so none is shown.
 """
 
 from __future__ import annotations
@@ -79,11 +80,15 @@ def as_of_one_server(error: DBAPIError) -> DBAPIError:
 def _violated(error: DBAPIError, state: str, message: str) -> DBAPIError:
     """The error of a constraint, which PostgreSQL's own message names, as a shard has it."""
     found = VIOLATED.fullmatch(message)
-    words = WORDING.get(state)
-    if found is None or words is None:
+    if found is None:
         return error
     kind, name = ("column", found["column"]) if found["column"] else ("constraint", found["name"])
-    return told(error, state, f'{words} ({kind} "{SHARD.sub("", name)}"): {REMEDIES[state]}')
+    return violated(error, state, kind, SHARD.sub("", name))
+
+
+def violated(error: DBAPIError, state: str, kind: str, name: str) -> DBAPIError:
+    """The error of a constraint, or a column, of that name."""
+    return told(error, state, f'{WORDING[state]} ({kind} "{name}"): {REMEDIES[state]}')
 
 
 def _about_node(message: str, state: str | None) -> tuple[str, str] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -19,6 +20,8 @@ from destination.warehouse.postgres.marks import Mark
 from destination.warehouse.postgres.session import DUPLICATE_KEY, PostgresSession
 from destination.warehouse.stored import StoredColumn, StoredTable, TableName
 
+ACTIVE = "25001"
+"""active_sql_transaction: after rows were written, even if that was undone."""
 ALONE = sql.SQL("SET LOCAL citus.enable_ddl_propagation = {}")
 
 
@@ -106,7 +109,9 @@ class CitusSession(CitusExpressions, PostgresSession):
         return super().has_written(table)
 
     def size(self, table: sa.Table) -> int:
-        return distribution.size(self, table)
+        """How many bytes a table takes; as many as can be where Citus refuses to tell."""
+        found = self._unless({ACTIVE}, lambda: distribution.size(self, table))
+        return sys.maxsize if found is None else found
 
     def unless_duplicate(self, work: Callable[[], Result | None]) -> Result | None:
         return self._unless(DUPLICATE_KEY | {UNTOLD}, work)
