@@ -1,5 +1,7 @@
 """How the platform reaches the database of a destination, to show its rows."""
 
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,12 @@ CONFIG = {"host": "db", "database": "warehouse", "user": "fivetran", "password":
 
 
 @pytest.fixture
-def destinations(tmp_path: Path) -> Destinations:
+def destinations(tmp_path: Path) -> Iterator[Destinations]:
     def connector() -> Any:
         pytest.fail("only the built-in PostgreSQL needs the platform's own connector")
 
-    return Destinations(Store(tmp_path), Vault(tmp_path), connector)
+    with closing(Store(tmp_path)) as store:
+        yield Destinations(store, Vault(tmp_path), connector)
 
 
 @pytest.mark.parametrize("mode", ["disable", "allow", "prefer", "require"])
