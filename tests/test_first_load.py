@@ -53,3 +53,20 @@ def test_first_load_leaves_statistics(
     distinct = "SELECT n_distinct::int FROM pg_stats WHERE schemaname = %s AND attname = 'n'"
     found = database.connection.execute(distinct, (database.schema,))
     assert found.fetchall() == [(7,)]
+
+
+@pytest.mark.parametrize(("columns", "buckets"), [(3, 20), (100, 10), (1_100, 1)])
+def test_statistics_of_many_columns_are_rougher(
+    client: Client, database: Database, columns: int, buckets: int
+) -> None:
+    more = [column(f"c{i}", common.INT) for i in range(columns - 2)]
+    table = common.Table(name="t", columns=[TABLE.columns[0], *more, TABLE.columns[1]])
+    client.files.compression = sdk.OFF
+    assert client.create(table).success
+    nothing = {each.name: None for each in more}
+    rows: list[Row] = [{"id": i, "text": "x" * 1_000, **nothing} for i in range(1_500)]
+    assert client.write(table, replace=[rows]).success
+    bounds = "SELECT array_length(histogram_bounds::text::text[], 1) FROM pg_stats"
+    where = "WHERE schemaname = %s AND attname = 'id'"
+    found = database.connection.execute(f"{bounds} {where}", (database.schema,))
+    assert found.fetchall() == [(buckets + 1,)]

@@ -197,7 +197,7 @@ class Session(Expressions, ABC):
         """
 
     def stands_alone(self, target: StoredTable) -> bool:
-        """Whether rows may be deleted and inserted anew without anybody noticing."""
+        """Whether rows may be deleted and inserted again without anybody noticing."""
         return target.standalone
 
     def narrows(self, target: StoredTable) -> bool:  # noqa: ARG002

@@ -93,8 +93,8 @@ class Expressions(ABC):
         """
         versions = table.alias(Alias.PRECEDING)
         same = [versions.c[name] == value for name, value in record.items()]
-        begun, at = versions.c[start[0]], start[1]
-        earlier = sa.select(versions).where(*same, begun < at).order_by(begun.desc()).limit(1)
+        starts, at = versions.c[start[0]], start[1]
+        earlier = sa.select(versions).where(*same, starts < at).order_by(starts.desc()).limit(1)
         return earlier.lateral(Alias.BASE), sa.true()
 
     def matched(

@@ -1,4 +1,4 @@
-"""Comments kept while Citus makes a table anew, which does not."""
+"""Keeps comments while Citus rebuilds a table, which loses them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def of(session: PostgresSession, table: sa.Table) -> Sequence[Comment]:
 
 
 def put_back(session: PostgresSession, table: sa.Table, comments: Sequence[Comment]) -> None:
-    """Comment anew on a table that was made anew."""
+    """Comment again on a table that was rebuilt."""
     for kind, name, text in comments:
         session.execute_raw(_command(table, kind, name, text))
 

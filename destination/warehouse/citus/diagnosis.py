@@ -13,12 +13,12 @@ from psycopg import sql
 from sqlalchemy.exc import DBAPIError
 
 from destination.warehouse.citus.errors import (
+    INTERNAL_ERROR,
     ROLLED_BACK,
     SHARD,
     UNSUPPORTED,
-    UNTOLD,
     as_of_one_server,
-    told,
+    reworded,
     violated,
 )
 from destination.warehouse.postgres.contract import begin
@@ -60,14 +60,14 @@ def diagnosed(connection: sa.Connection, error: DBAPIError) -> DBAPIError:
     """
     error = as_of_one_server(error)
     state = sqlstate(error)
-    if error.connection_invalidated or state not in {UNSUPPORTED, UNTOLD}:
+    if error.connection_invalidated or state not in {UNSUPPORTED, INTERNAL_ERROR}:
         return error
     with suppress(DBAPIError):
         if (found := _by_catalog(connection, error)) is not None:
             return found
-    if state != UNTOLD:
+    if state != INTERNAL_ERROR:
         return error
-    return told(error, UNTOLD if _is_own(error) else ROLLED_BACK, UNKNOWN)
+    return reworded(error, INTERNAL_ERROR if _is_own(error) else ROLLED_BACK, UNKNOWN)
 
 
 def _is_own(error: DBAPIError) -> bool:
@@ -86,8 +86,8 @@ def _by_catalog(connection: sa.Connection, error: DBAPIError) -> DBAPIError | No
     if _rows(connection, METHOD, table) == [(COLUMNAR,)]:
         heap = f"SELECT alter_table_set_access_method({sql.Literal(table).as_string()}, 'heap')"
         words = f"the table is columnar, so its rows cannot be updated or deleted: run {heap}"
-        return told(error, UNSUPPORTED, words)
-    if sqlstate(error) != UNTOLD:
+        return reworded(error, UNSUPPORTED, words)
+    if sqlstate(error) != INTERNAL_ERROR:
         return None
     names = _names_in(error)
     for name, state, kind in _rows(connection, VIOLABLE, table):

@@ -13,9 +13,9 @@ import psycopg
 from sqlalchemy.exc import DBAPIError
 
 from destination.warehouse.postgres.errors import REMEDIES, WORDING, sqlstate
-from destination.warehouse.postgres.told import ToldError
+from destination.warehouse.postgres.reworded import RewordedError
 
-UNTOLD = "XX000"
+INTERNAL_ERROR = "XX000"
 """internal_error, as which whatever a worker says in COPY arrives."""
 UNSUPPORTED = "0A000"
 LOST = "08006"
@@ -62,13 +62,13 @@ SIGNS = {
 def as_of_one_server(error: DBAPIError) -> DBAPIError:
     """The error that a single server would have raised; the same if it would be that."""
     cause, state = error.orig, sqlstate(error)
-    if not isinstance(cause, psycopg.Error) or isinstance(cause, ToldError):
+    if not isinstance(cause, psycopg.Error) or isinstance(cause, RewordedError):
         return error
     message = "" if error.connection_invalidated else cause.diag.message_primary or ""
     about_node = _about_node(message, state)
     if about_node is not None:
-        return told(error, *about_node)
-    if state == UNTOLD:
+        return reworded(error, *about_node)
+    if state == INTERNAL_ERROR:
         state = next((state for sign, state in SIGNS.items() if sign in message), None)
     if state is None or (state == sqlstate(error) and not state.startswith("23")):
         return error
@@ -88,7 +88,7 @@ def _violated(error: DBAPIError, state: str, message: str) -> DBAPIError:
 
 def violated(error: DBAPIError, state: str, kind: str, name: str) -> DBAPIError:
     """The error of a constraint, or a column, of that name."""
-    return told(error, state, f'{WORDING[state]} ({kind} "{name}"): {REMEDIES[state]}')
+    return reworded(error, state, f'{WORDING[state]} ({kind} "{name}"): {REMEDIES[state]}')
 
 
 def _about_node(message: str, state: str | None) -> tuple[str, str] | None:
@@ -97,16 +97,16 @@ def _about_node(message: str, state: str | None) -> tuple[str, str] | None:
         words = f"the node {found[1]} of the cluster did not prepare to commit: its log says why"
         return ROLLED_BACK, words
     found = LOST_NODE.search(message)
-    if found is None and not (state == UNTOLD and LOST_LINE.search(message)):
+    if found is None and not (state == INTERNAL_ERROR and LOST_LINE.search(message)):
         return None
     node = "a node" if found is None else f"the node {found[1]}"
     remedy = "see that it runs, and that the coordinator reaches it"
     return LOST, f"{node} of the cluster does not answer: {remedy}"
 
 
-def told(error: DBAPIError, state: str, words: str) -> DBAPIError:
+def reworded(error: DBAPIError, state: str, words: str) -> DBAPIError:
     """The same error in these words."""
-    return _raised(error, ToldError(state, words))
+    return _raised(error, RewordedError(state, words))
 
 
 def _raised(error: DBAPIError, cause: psycopg.Error) -> DBAPIError:

@@ -30,14 +30,14 @@ class CitusExpressions(PostgresExpressions):
         start: tuple[str, sa.ColumnElement[Any]],
     ) -> tuple[sa.FromClause, sa.ColumnElement[bool]]:
         versions = table.alias(Alias.PRECEDING)
-        begun, at = versions.c[start[0]], start[1]
+        starts, at = versions.c[start[0]], start[1]
         same = [versions.c[name] == value for name, value in record.items()]
         keys = [*[versions.c[name] for name in record], at]
         earlier = (
             sa.select(*versions.c, at.label(Alias.START))
-            .select_from(rows.join(versions, sa.and_(*same, begun < at)))
+            .select_from(rows.join(versions, sa.and_(*same, starts < at)))
             .ext(postgresql.distinct_on(*keys))
-            .order_by(*keys, begun.desc())
+            .order_by(*keys, starts.desc())
         )
         found = earlier.subquery(Alias.BASE)
         again = [found.c[name] == value for name, value in record.items()]

@@ -14,7 +14,7 @@ from destination.errors import RequestError
 from destination.schema import START, Column
 from destination.warehouse.base import Parameters, Result, Session
 from destination.warehouse.citus import comments, commits, diagnosis, distribution, staged
-from destination.warehouse.citus.errors import UNTOLD
+from destination.warehouse.citus.errors import INTERNAL_ERROR
 from destination.warehouse.citus.expressions import CitusExpressions
 from destination.warehouse.postgres.marks import Mark
 from destination.warehouse.postgres.session import DUPLICATE_KEY, PostgresSession
@@ -29,9 +29,9 @@ class CitusSession(CitusExpressions, PostgresSession):
     """A transaction on a cluster."""
 
     @contextmanager
-    def errors_told(self) -> Iterator[None]:
+    def explained_errors(self) -> Iterator[None]:
         try:
-            with super().errors_told():
+            with super().explained_errors():
                 yield
         except DBAPIError as error:
             found = diagnosis.diagnosed(self.connection, error)
@@ -114,7 +114,7 @@ class CitusSession(CitusExpressions, PostgresSession):
         return sys.maxsize if found is None else found
 
     def unless_duplicate(self, work: Callable[[], Result | None]) -> Result | None:
-        return self._unless(DUPLICATE_KEY | {UNTOLD}, work)
+        return self._unless(DUPLICATE_KEY | {INTERNAL_ERROR}, work)
 
     def execute_carrying(
         self, parameters: Parameters, key: Hashable, statement: Callable[[], sa.Executable]

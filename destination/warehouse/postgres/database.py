@@ -281,7 +281,7 @@ class PostgresWarehouse(Warehouse):
         engine = engine or self._engine
         with _connected(engine) as connection, _interruptible(connection, cancellation):
             session = session_type(connection)(connection, cancellation)
-            with session.errors_told():
+            with session.explained_errors():
                 begin(connection)
                 return work(session)
 
@@ -301,7 +301,7 @@ class PostgresWarehouse(Warehouse):
         with _connected(self._engine) as connection, _left_if_read_only(connection):
             session = session_type(connection)(connection, cancellation, carrying=carrying)
             try:
-                with _interruptible(connection, cancellation), session.errors_told():
+                with _interruptible(connection, cancellation), session.explained_errors():
                     transaction = session.begin(table)
                     with progress.logged(subject, session.progress):
                         result = work(session)
@@ -316,7 +316,7 @@ class PostgresWarehouse(Warehouse):
     def _commit(self, subject: str, session: PostgresSession, transaction: Transaction) -> None:
         session.cancellation.check()
         try:
-            with telemetry.phase("commit"), session.errors_told():
+            with telemetry.phase("commit"), session.explained_errors():
                 session.connection.commit()
         except DBAPIError as error:
             if not is_connection_lost(error) or not self._was_committed(

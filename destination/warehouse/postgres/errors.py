@@ -16,7 +16,7 @@ from psycopg.sql import Identifier
 from sqlalchemy.exc import DBAPIError
 
 from destination.errors import BatchFileError, TunnelLostError, UnreachableError, WarehouseError
-from destination.warehouse.postgres.told import ToldError
+from destination.warehouse.postgres.reworded import RewordedError
 
 READ_ONLY = "25006"
 """read_only_sql_transaction: of a standby, or a primary that has become one."""
@@ -232,7 +232,7 @@ def explain(
     kind = UnreachableError if is_transient(error) else WarehouseError
     if state is None:
         return kind(f"{about}: {_without_state(error.orig)}")
-    if isinstance(error.orig, ToldError):
+    if isinstance(error.orig, RewordedError):
         return kind(f"{about}: {error.orig}")
     remedy = _missing_grant(error, database) if state == "42501" else None
     remedy = remedy or _by_state(REMEDIES, state) or _of_pooler(error.orig, state)

@@ -1,11 +1,11 @@
-"""Errors that a variant of PostgreSQL tells in words of its own."""
+"""Errors of a variant of PostgreSQL, reworded for its users."""
 
 from __future__ import annotations
 
 import psycopg
 
 
-class ToldError(psycopg.Error):
+class RewordedError(psycopg.Error):
     """An error of a variant of PostgreSQL, in words of this project, remedy included.
 
     Args:
