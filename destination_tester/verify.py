@@ -21,8 +21,13 @@ from destination_tester.stored import Stored, comparable
 
 MISSING = "(missing)"
 TEMPORALS = (common.NAIVE_DATE, common.NAIVE_DATETIME, common.UTC_DATETIME)
-POSTGRES_SETTINGS = ("datestyle = 'ISO'", "timezone = 'UTC'", "extra_float_digits = 1")
-"""What PostgreSQL's texts depend on."""
+POSTGRES_SETTINGS = (
+    "citus.propagate_set_commands = 'local'",
+    "datestyle = 'ISO'",
+    "timezone = 'UTC'",
+    "extra_float_digits = 1",
+)
+"""What PostgreSQL's texts depend on; first, that a Citus cluster's workers are handed the others."""
 POSTGRES_TEMPORAL = re.compile(
     r"(?P<year>\d{4,})(?P<day>-\d\d-\d\d)(?: (?P<time>[\d:.]+))?(?:\+00)?(?P<bc> BC)?"
 )

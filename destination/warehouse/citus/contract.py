@@ -14,6 +14,8 @@ EXTENSION = "citus"
 """Where it is in the database, the server is a coordinator."""
 
 SETTINGS = (
+    Setting("client_min_messages", "warning", "a worker that misses a commit would not be noticed"),
+    Setting("plan_cache_mode", "auto", "statements with parameters could not be planned"),
     Setting("citus.enable_ddl_propagation", "on", "workers would not learn of a table's changes"),
     Setting("citus.multi_shard_modify_mode", "parallel", "shards would be changed one by one"),
     Setting(

@@ -13,10 +13,11 @@ from sqlalchemy.exc import DBAPIError
 from destination.errors import RequestError
 from destination.schema import START, Column
 from destination.warehouse.base import Parameters, Result, Session
-from destination.warehouse.citus import comments, commits, diagnosis, distribution, staged
+from destination.warehouse.citus import comments, commits, diagnosis, distribution, settling, staged
 from destination.warehouse.citus.errors import INTERNAL_ERROR
 from destination.warehouse.citus.expressions import CitusExpressions
 from destination.warehouse.postgres.marks import Mark
+from destination.warehouse.postgres.outcome import Transaction
 from destination.warehouse.postgres.session import DUPLICATE_KEY, PostgresSession
 from destination.warehouse.stored import StoredColumn, StoredTable, TableName
 
@@ -38,6 +39,11 @@ class CitusSession(CitusExpressions, PostgresSession):
             if found is error:
                 raise
             raise found from error
+
+    def begin(self, table: TableName | None = None) -> Transaction:
+        transaction = super().begin(table)
+        settling.settle(self.connection, self.cancellation)
+        return transaction
 
     def lock_table(self, name: TableName) -> StoredTable:
         """A table that must exist, locked against other sessions of this project.

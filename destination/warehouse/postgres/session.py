@@ -58,8 +58,7 @@ CLAIM_SECONDS = 30
 ATTEMPT = "1s"
 PAUSE_SECONDS = 4
 SURVEYED, SURVEYED_COLUMNS = 20, 50
-"""ANALYZE reads 300 times as many rows of what a first load wrote, of more columns fewer: those of 300
-would take as long as half of the load. Autovacuum reads more later."""
+"""ANALYZE reads 300 times as many rows of a first load, fewer of more columns; autovacuum more later."""
 LOOK = "30s"
 """How often a session that waits for another one of this project logs which it is."""
 NOT_IN_TIME = frozenset({LOCK_NOT_AVAILABLE})
