@@ -23,11 +23,11 @@ from destination.ahead import ahead, handing_over
 from destination.batch.decimals import fit_precision
 from destination.batch.decoding import Converter, Decoder
 from destination.batch.decompression import DecompressingReader
-from destination.batch.values import count_byte, overflowed
+from destination.batch.values import count_byte, holds_hexadecimal, overflowed
 from destination.errors import BatchFileError
 from destination.memory import FORMS, Part, Reservation
 from destination.rows import MAX_DECIMAL_DIGITS, arrow_type
-from destination.schema import TEXT_TYPES, Column
+from destination.schema import INTEGER_TYPES, TEXT_TYPES, Column
 
 BLOCK_BYTES = 2 << 20
 """Smaller blocks need more calls, larger ones do not fit the processor's cache."""
@@ -167,6 +167,7 @@ class TypedColumns:
         kinds = [_direct_type(column) for column in decoder.columns]
         nulls = [decoder.null_string, *filter(None, [decoder.unmodified_string])]
         self.options = _convert_options(decoder.columns, map(_or_texts, kinds), nulls)
+        self.integers = [column for column in decoder.columns if column.type in INTEGER_TYPES]
         self._decoder = decoder
         self._checked = [
             i for i, kind in enumerate(kinds) if kind is not None and _may_misfit(kind)
@@ -174,6 +175,10 @@ class TypedColumns:
         self._converters: list[Converter | None] = [
             decoder.from_texts if kind is None else None for kind in kinds
         ]
+
+    def may_misread(self, block: bytes) -> bool:
+        """Whether Arrow may read values of a block otherwise than they are meant."""
+        return bool(self.integers) and holds_hexadecimal(pa.py_buffer(block))
 
     def decode(
         self,
@@ -250,10 +255,18 @@ class BlockReader:
         """The block's rows, or None where a value cannot be read straight into its type."""
         try:
             arrays = self._parse(block, self._typed.options)
+            if self._typed.may_misread(block):
+                self._require_decimal(block)
             masks = self._masks(block, arrays) if self._decoder.unmodified_string else None
             return self._typed.decode(arrays, self._first_row, masks)
         except pa.ArrowInvalid:
             return None
+
+    def _require_decimal(self, block: bytes) -> None:
+        """Raise pa.ArrowInvalid if integers of a block are hexadecimal, as other texts of it may be."""
+        texts = self._parse(block, self._options(self._typed.integers, pa.string()))
+        if any(holds_hexadecimal(each.buffers()[2]) for each in texts):
+            raise pa.ArrowInvalid("hexadecimal number")
 
     def _masks(self, block: bytes, arrays: Sequence[pa.Array]) -> dict[str, pa.Array]:
         """What of the columns is modified in which unmodified values may have been read as nulls.

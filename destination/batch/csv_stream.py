@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -56,6 +57,9 @@ def read_stream(
         last: pa.Scalar = pa.scalar("")
         for batch in reader:
             feed.go_on()
+            while feed.unchecked:
+                if typed.may_misread(feed.unchecked.popleft()):
+                    raise pa.ArrowInvalid("may hold hexadecimal numbers")
             if batch.num_rows:
                 decoded.require(FORMS * batch.nbytes)
                 last = batch.column(header.names[-1])[-1]
@@ -89,6 +93,8 @@ class _Feed(io.RawIOBase):
         self._limit = math.inf
         self._ahead = 0
         self.ended_with_newline = False
+        self.unchecked = deque[bytes]()
+        """What was read and may hold what Arrow misreads; its own thread must not look for that."""
 
     def readable(self) -> bool:
         return True
@@ -119,6 +125,7 @@ class _Feed(io.RawIOBase):
                 raise pa.ArrowInvalid("holds a character that is to be removed")
             if piece:
                 self.ended_with_newline = piece.endswith(b"\n")
+                self.unchecked.append(piece)
             return piece
 
     def close(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,6 +19,7 @@ LARGEST_FLOAT = 3.4028237e38
 (3.4028235e38), which is what it is stored as."""
 
 BLANKS = " \t"
+ZERO = pa.array([True])
 """What Arrow's CSV reader ignores around every value that is no text."""
 NOT_BASE64 = "were not base64 and are stored as the bytes of their text"
 
@@ -101,6 +101,20 @@ def count_byte(data: pa.Buffer, byte: pa.UInt8Scalar) -> int:
     return int(pc.equal(characters, byte).true_count)
 
 
+def holds_hexadecimal(data: pa.Buffer | None) -> bool:
+    """Whether texts may hold an integer that Arrow reads as hexadecimal, by its bits: 0xFFFF as -1.
+
+    Args:
+        data: the texts, one after the other; an x that they begin with counts, as what is before it is
+            not known.
+    """
+    if data is None or not data.size:
+        return False
+    characters = pa.Array.from_buffers(pa.uint8(), data.size, [None, data])
+    zeros = pa.concat_arrays([ZERO, pc.equal(characters[:-1], ord("0"))])
+    return any(pc.and_(zeros, pc.equal(characters, ord(x))).true_count for x in "xX")
+
+
 def overflowed(values: pa.Array) -> bool:
     """Whether floats hold infinities: real ones, or texts of numbers too large for the type."""
     return pc.any(pc.is_inf(values)).as_py() is True
@@ -114,7 +128,16 @@ def _booleans(texts: pa.Array) -> pa.Array:
 
 
 def _integers(kind: pa.DataType) -> Callable[[pa.Array], pa.Array]:
-    return partial(pc.cast, target_type=kind)
+    def parse(texts: pa.Array) -> pa.Array:
+        if holds_hexadecimal(texts.buffers()[2]) and _any_hexadecimal(texts):
+            raise RefusedError("is in hexadecimal notation")
+        return pc.cast(texts, kind)
+
+    return parse
+
+
+def _any_hexadecimal(texts: pa.Array) -> bool:
+    return pc.any(pc.match_substring(texts, "0x", ignore_case=True)).as_py() is True
 
 
 def _doubles(texts: pa.Array) -> pa.Array:

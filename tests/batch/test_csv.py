@@ -222,8 +222,8 @@ def test_value_is_taken_or_refused_whatever_stands_beside_it(
     ("kind", "taken", "refused"),
     [
         (DataType.BOOLEAN, ["true", " false"], ["TRUE", "True", "t", "1", "yes", ""]),
-        (DataType.SHORT, ["-5", "007", "0x1F", " 1\t"], ["+5", "1_000", "1.0", "1e2", "", " "]),
-        (DataType.LONG, ["-5", "007", "0x1F", " 1\t"], ["+5", "1_000", "1.0", "1e2", "", " "]),
+        (DataType.SHORT, ["-5", "007", " 1\t"], ["0x1F", "0XF", " 0xFFFF", "+5", "1_000", "1.0", "1e2", "", " "]),
+        (DataType.LONG, ["-5", "007", " 1\t"], ["0x1F", "0XF", " 0xFFFF", "+5", "1_000", "1.0", "1e2", "", " "]),
         (DataType.DOUBLE, ["+5", "1.", ".5", "1e2", "nan", "inf"], ["1_000", "0x1F", "1d", "", " "]),
         (DataType.DECIMAL, ["+5", "1.", ".5", "1e2", " 1"], ["1_000", "0x1F", "NaN", "", " "]),
         (DataType.NAIVE_DATE, ["2020-01-31", " 2020-01-31"], ["2020-1-31", "20200131", "31.1.2020"]),

@@ -236,3 +236,24 @@ def test_files_whose_rows_nobody_fetches_keep_no_other_waiting(tmp_path: Path) -
             assert next(iter(opened.enter_context(file.open()))).num_rows
         with file.open() as rows:
             assert sum(batch.num_rows for batch in rows) == 20_000
+
+
+@pytest.mark.parametrize("text", ["0x1F", "a0XFF", "x"])
+def test_text_that_looks_hexadecimal_is_kept_beside_integers(tmp_path: Path, text: str) -> None:
+    rows = [[text, str(number)] for number in range(50)]
+    content = jackson.encode(["text", "number"], rows, NULL)
+    for size in range(64, 96):
+        with block_bytes(size):
+            assert read(tmp_path, content, TEXT, NUMBER) == [(text, int(row[1])) for row in rows]
+
+
+@pytest.mark.parametrize("kind", [DataType.SHORT, DataType.INT, DataType.LONG])
+@pytest.mark.parametrize("text", ["0xFFFF", "0X1f"])
+def test_hexadecimal_integer_is_refused_wherever_blocks_fall(
+    tmp_path: Path, kind: DataType, text: str
+) -> None:
+    rows = [["a", "1"]] * 30 + [["a", text]] + [["a", "1"]] * 30
+    content = jackson.encode(["text", "number"], rows, NULL)
+    for size in (*range(64, 96), 4096):
+        with block_bytes(size), pytest.raises(BatchFileError, match=r"row 31\b.*number"):
+            read(tmp_path, content, TEXT, Column("number", kind))

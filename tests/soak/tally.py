@@ -45,8 +45,9 @@ def judged(tally: Tally, wrong: list[str]) -> list[str]:
     first, last = thirds(tally.threads)
     if last > first * GROWTH:
         wrong.append(f"threads grew from {first:.0f} to {last:.0f}")
-    if max(tally.connections) > POOL_SIZE:
-        wrong.append(f"{max(tally.connections)} connections at once")
+    _, last = thirds(tally.connections)  # a server may keep sessions whose line was cut for seconds
+    if last > POOL_SIZE:
+        wrong.append(f"{last:.0f} connections at once")
     return wrong
 
 
