@@ -170,7 +170,9 @@ class Database:
         if not found:
             return
         try:
-            self.connection.execute("SELECT create_distributed_table(%s, %s)", [name, found[0]])
+            self.connection.execute(
+                "SELECT create_distributed_table(%s, %s, colocate_with => 'none')", [name, found[0]]
+            )
         except (psycopg.errors.FeatureNotSupported, psycopg.errors.UndefinedObject):
             self.needs_local_tables("none is by a key of this type, as one that folds case")
 

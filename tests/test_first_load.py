@@ -14,6 +14,13 @@ TABLE = common.Table(
 ROWS = 20_000
 
 
+@pytest.fixture
+def local(database: Database) -> Database:
+    """A look at tables that the server itself stores."""
+    database.needs_local_tables("the coordinator stores neither rows of them nor statistics")
+    return database
+
+
 def load(client: Client, *, repeated: bool) -> None:
     """Load a table's first rows, about 2 MB; the first of them may come again, changed, at the end."""
     client.files.compression = sdk.OFF
@@ -25,39 +32,35 @@ def load(client: Client, *, repeated: bool) -> None:
     assert answer.success, answer
 
 
-def test_key_that_repeats_at_the_end_leaves_no_dead_rows(
-    client: Client, database: Database
-) -> None:
+def test_key_that_repeats_at_the_end_leaves_no_dead_rows(client: Client, local: Database) -> None:
     measured = "SELECT pg_relation_size('{schema}.t'), (SELECT count(*) FROM {schema}.t)"
     load(client, repeated=False)
-    ((plain, _),) = database.execute(measured)
-    database.execute("DROP TABLE {schema}.t")
+    ((plain, _),) = local.execute(measured)
+    local.execute("DROP TABLE {schema}.t")
     load(client, repeated=True)
-    ((size, rows),) = database.execute(measured)
+    ((size, rows),) = local.execute(measured)
     assert rows == ROWS
     assert isinstance(plain, int)
     assert isinstance(size, int)
     assert size < plain * 1.1
-    assert database.execute("SELECT text FROM {schema}.t WHERE id = 0") == [("y",)]
+    assert local.execute("SELECT text FROM {schema}.t WHERE id = 0") == [("y",)]
 
 
 @pytest.mark.parametrize("repeated", [True, False], ids=["key repeats", "keys once"])
-def test_first_load_leaves_statistics(
-    client: Client, database: Database, *, repeated: bool
-) -> None:
+def test_first_load_leaves_statistics(client: Client, local: Database, *, repeated: bool) -> None:
     load(client, repeated=repeated)
-    ((tuples,),) = database.execute(
+    ((tuples,),) = local.execute(
         "SELECT reltuples::int FROM pg_class WHERE oid = '{schema}.t'::regclass"
     )
     assert tuples == ROWS
     distinct = "SELECT n_distinct::int FROM pg_stats WHERE schemaname = %s AND attname = 'n'"
-    found = database.connection.execute(distinct, (database.schema,))
+    found = local.connection.execute(distinct, (local.schema,))
     assert found.fetchall() == [(7,)]
 
 
 @pytest.mark.parametrize(("columns", "buckets"), [(3, 20), (100, 10), (1_100, 1)])
 def test_statistics_of_many_columns_are_rougher(
-    client: Client, database: Database, columns: int, buckets: int
+    client: Client, local: Database, columns: int, buckets: int
 ) -> None:
     more = [column(f"c{i}", common.INT) for i in range(columns - 2)]
     table = common.Table(name="t", columns=[TABLE.columns[0], *more, TABLE.columns[1]])
@@ -68,5 +71,5 @@ def test_statistics_of_many_columns_are_rougher(
     assert client.write(table, replace=[rows]).success
     bounds = "SELECT array_length(histogram_bounds::text::text[], 1) FROM pg_stats"
     where = "WHERE schemaname = %s AND attname = 'id'"
-    found = database.connection.execute(f"{bounds} {where}", (database.schema,))
+    found = local.connection.execute(f"{bounds} {where}", (local.schema,))
     assert found.fetchall() == [(buckets + 1,)]

@@ -272,3 +272,24 @@ def test_history_migrates(make: Make, client: Client, clustered: Database) -> No
     assert clustered.rows("u") == clustered.rows("t")
     assert client.truncate("t", 1_200_000_000, soft=DELETED).success
     assert not any(row[0] for row in clustered.rows("t", ACTIVE))
+
+
+def test_table_is_made_beside_one_of_another_collation(client: Client, clustered: Database) -> None:
+    """Citus puts both into one group, and its workers refuse the second."""
+    clustered.execute("CREATE SCHEMA {schema}")
+    clustered.execute("CREATE COLLATION {schema}.other (provider = icu, locale = 'de')")
+    clustered.execute("CREATE TABLE {schema}.theirs (k text COLLATE {schema}.other PRIMARY KEY)")
+    clustered.execute(f"SELECT create_distributed_table('{clustered.schema}.theirs', 'k')")
+    table = common.Table(name="t", columns=[column("k", key=True), column("v")])
+    for name in ("first", "second"):
+        table.name = name
+        answer = client.create(table)
+        assert answer.success, answer
+        assert client.write(table, replace=[[{"k": "a", "v": "b"}]]).success
+        assert clustered.rows(name, "k", "v") == [("a", "b")]
+    groups = clustered.execute(
+        "SELECT count(DISTINCT colocationid) FROM pg_dist_partition p JOIN pg_class c"
+        " ON c.oid = p.logicalrelid WHERE c.relname IN ('first', 'second') AND"
+        f" c.relnamespace = '{clustered.schema}'::regnamespace"
+    )
+    assert groups == [(1,)]

@@ -32,6 +32,25 @@ ALONE: LiteralString = """
                        WHERE t.tgrelid = c.oid AND p.proname <> 'citus_truncate_trigger')
     FROM pg_class c JOIN pg_dist_partition d ON d.logicalrelid = c.oid AND d.partmethod = 'h'
     WHERE c.oid = {}::regclass"""
+DISTRIBUTE: LiteralString = """
+    WITH mine AS (
+        SELECT attname, atttypid, attcollation FROM pg_attribute
+        WHERE attrelid = {table}::regclass AND attname = {column}
+    ), others AS (
+        SELECT p.logicalrelid, p.colocationid, a.attcollation = mine.attcollation AS alike
+        FROM pg_dist_partition p JOIN pg_attribute a ON a.attrelid = p.logicalrelid
+             AND a.attname = column_to_column_name(p.logicalrelid, p.partkey)
+             JOIN mine USING (atttypid)
+        WHERE p.partmethod = 'h'
+    )
+    SELECT create_distributed_table({table}, attname, colocate_with => CASE
+        WHEN (SELECT bool_and(alike) FROM others) IS NOT FALSE THEN 'default'
+        ELSE coalesce((SELECT logicalrelid::text FROM others o
+                       WHERE (SELECT bool_and(alike) FROM others WHERE colocationid = o.colocationid)
+                       ORDER BY colocationid LIMIT 1), 'none') END)
+    FROM mine"""
+"""Citus takes tables into one group whose columns are of one type, and where collations differ, workers
+refuse all that come later. So where they do, the group is one of the same collation, or a new one."""
 SEQUENTIAL: LiteralString = "SET LOCAL citus.multi_shard_modify_mode = 'sequential'"
 """In parallel, shards of a long name would wait for each other for ever."""
 
@@ -43,10 +62,9 @@ def is_wanted(session: PostgresSession, table: sa.Table) -> bool:
 
 def distribute(session: PostgresSession, table: sa.Table, column: str) -> None:
     """Spread a table's rows over the workers by a column."""
+    name = _literal(table)
     session.execute_raw(sql.SQL(SEQUENTIAL))
-    session.execute_raw(
-        sql.SQL("SELECT create_distributed_table({}, {})").format(_literal(table), column)
-    )
+    session.execute_raw(sql.SQL(DISTRIBUTE).format(table=name, column=column))
 
 
 def is_known(session: PostgresSession, table: sa.Table) -> bool:
