@@ -233,7 +233,8 @@ def test_what_another_session_alters_is_seen_at_once(client: Client, database: D
         ("ALTER TABLE {schema}.t RENAME text TO old", None),
         ("ALTER TABLE {schema}.t ADD text text", "text 0"),
         ("ALTER TABLE {schema}.t DROP old", "text 0"),
-        ("ALTER TABLE {schema}.t ADD first int DEFAULT 7, ADD CHECK (id < 9)", "text 0"),
+        ("ALTER TABLE {schema}.t ADD first int DEFAULT 7", "text 0"),
+        ("ALTER TABLE {schema}.t ADD CONSTRAINT few CHECK (id < 9)", "text 0"),
         ("ALTER TABLE {schema}.t DROP first", "text 0"),
     ]:
         database.execute(statement)

@@ -24,6 +24,7 @@ from destination.warehouse.citus.errors import (
 from destination.warehouse.postgres.contract import begin
 from destination.warehouse.postgres.driver import as_sqlalchemy, driver_of
 from destination.warehouse.postgres.errors import sqlstate, table_of
+from destination.warehouse.postgres.reworded import RewordedError
 
 COLUMNAR = "columnar"
 METHOD: LiteralString = """
@@ -60,7 +61,7 @@ def diagnosed(connection: sa.Connection, error: DBAPIError) -> DBAPIError:
     """
     error = as_of_one_server(error)
     state = sqlstate(error)
-    if error.connection_invalidated or state not in {UNSUPPORTED, INTERNAL_ERROR}:
+    if error.connection_invalidated or not _is_vague(error):
         return error
     with suppress(DBAPIError):
         if (found := _by_catalog(connection, error)) is not None:
@@ -68,6 +69,15 @@ def diagnosed(connection: sa.Connection, error: DBAPIError) -> DBAPIError:
     if state != INTERNAL_ERROR:
         return error
     return reworded(error, INTERNAL_ERROR if _is_own(error) else ROLLED_BACK, UNKNOWN)
+
+
+def _is_vague(error: DBAPIError) -> bool:
+    """Whether it does not say what is wrong, or what constraint is violated."""
+    state, cause = sqlstate(error) or "", error.orig
+    if not state.startswith("23") or not isinstance(cause, psycopg.Error):
+        return state in {UNSUPPORTED, INTERNAL_ERROR}
+    named = cause.diag.constraint_name or cause.diag.column_name
+    return not named and not isinstance(cause, RewordedError)
 
 
 def _is_own(error: DBAPIError) -> bool:
@@ -87,7 +97,7 @@ def _by_catalog(connection: sa.Connection, error: DBAPIError) -> DBAPIError | No
         heap = f"SELECT alter_table_set_access_method({sql.Literal(table).as_string()}, 'heap')"
         words = f"the table is columnar, so its rows cannot be updated or deleted: run {heap}"
         return reworded(error, UNSUPPORTED, words)
-    if sqlstate(error) != INTERNAL_ERROR:
+    if sqlstate(error) == UNSUPPORTED:
         return None
     names = _names_in(error)
     for name, state, kind in _rows(connection, VIOLABLE, table):
