@@ -166,6 +166,10 @@ def test_values_become_what_a_load_of_their_texts_would_store(
     client: Client, database: Database, source: common.Column
 ) -> None:
     """A table has the values in a column for each type that they are to become."""
+    if source.type == common.JSON:
+        database.needs_local_tables(
+            "Citus hands its workers no expression that reads a JSON string"
+        )
     values = fitting(source)
     current = {name: column(name, source.type, decimal=decimal_of(source)) for name in TARGETS}
     assert client.create(table("t", current)).success
@@ -174,11 +178,13 @@ def test_values_become_what_a_load_of_their_texts_would_store(
     written = client.write(table("t", current), replace=[[*rows, {"id": -1}]])
     assert written.success, written
     kept = {name: survivors(values, source, target) for name, target in TARGETS.items()}
+    uncounted = {common.JSON} if database.connection.info.server_version < 160000 else set()
     for name, target in TARGETS.items():
         lost = set(range(len(values))) - set(kept[name])
         if lost:
             answer = client.alter(table("t", {**current, name: target}))
-            count = "" if target.type == common.DECIMAL else f"{len(lost)} values"
+            told = target.type not in {common.DECIMAL, *uncounted}
+            count = f"{len(lost)} values" if told else ""
             assert f'column "{name}": {count}' in answer.task.message, answer
             forget(database, name, lost)
     assert client.describe("t").table == table("t", current)

@@ -87,6 +87,7 @@ def test_connection_cut_before_the_commit_is_retried(
 def test_connection_cut_after_the_answer_that_a_key_is_there_twice(
     proxied: Client, proxy: Proxy, database: Database
 ) -> None:
+    database.needs_local_tables("Citus answers with another code")
     assert proxied.create(KEYED).success
     assert proxied.write(KEYED, replace=[ROWS]).success
     proxy.set_trap(Trap("server", at=b"C23505", delivers=True))
@@ -179,6 +180,7 @@ def test_deadlock_with_another_session_is_retried(
     client: Client, database: Database, postgres_uri: str
 ) -> None:
     """The other session waits for long before it looks for deadlocks, so that ours is ended."""
+    database.needs_local_tables("rows are waited for at a worker, as tests/citus tries it")
     assert client.create(KEYED).success
     assert client.write(KEYED, replace=[ROWS]).success
     one_row = f'UPDATE "{database.schema}".t SET text = %s WHERE id = %s'

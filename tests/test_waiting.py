@@ -63,7 +63,7 @@ def test_batch_that_waits_for_another_tells_whom_it_waits_for(
         wait_until(lambda: len(told(caplog, f"session {pid}")) > 1)
         assert not writing.done()
         line = told(caplog, f"session {pid}")[-1]
-        database.connection.execute("SELECT pg_terminate_backend(%s)", (pid,))
+        database.connection.execute("SELECT pg_terminate_backend(%s::int)", (pid,))
         assert writing.result().success
         stopped.close()
     assert line.startswith(f'table "{client.schema}"."t": waits since ')
@@ -110,8 +110,12 @@ def test_lock_of_somebody_else_is_told_with_its_holder(
 
 
 def test_long_load_tells_how_far_it_has_come(
-    client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    client: Client,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    database.needs_local_tables("their key is there before their rows")
     monkeypatch.setattr(progress, "INTERVAL_SECONDS", 0.02)
     looked_last = progress.LOOK_SECONDS
     monkeypatch.setattr(progress, "LOOK_SECONDS", 0.02)
@@ -136,7 +140,8 @@ def test_reader_of_an_empty_table_is_let_through_while_it_is_filled(
     postgres_uri: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The load is begun anew with the key in place, and takes nobody's turn."""
+    """The load starts again with the key in place, and takes nobody's turn."""
+    database.needs_local_tables("their key is there before their rows")
     monkeypatch.setattr(merging, "FAST_WAY_BYTES", 0)
     monkeypatch.setattr(copying, "PART_SECONDS", 0)
     barred, goes_on = threading.Event(), threading.Event()
