@@ -98,8 +98,10 @@ def poisoned(role: Role, level: str, settings: dict[str, str]) -> Iterator[None]
     role.connection.execute("SET default_transaction_read_only TO off")
     for name, value in known(role.connection, settings).items():
         role.connection.execute(where + assign(name, value))
-    yield
-    role.connection.execute(where + sql.SQL("RESET ALL"))
+    try:
+        yield
+    finally:
+        role.connection.execute(where + sql.SQL("RESET ALL"))
 
 
 def sane(uri: str) -> str:

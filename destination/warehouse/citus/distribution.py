@@ -34,20 +34,19 @@ ALONE: LiteralString = """
     WHERE c.oid = {}::regclass"""
 DISTRIBUTE: LiteralString = """
     WITH mine AS (
-        SELECT attname, atttypid, attcollation FROM pg_attribute
+        SELECT attname AS name, atttypid, attcollation AS own FROM pg_attribute
         WHERE attrelid = {table}::regclass AND attname = {column}
-    ), others AS (
-        SELECT p.logicalrelid, p.colocationid, a.attcollation = mine.attcollation AS alike
-        FROM pg_dist_partition p JOIN pg_attribute a ON a.attrelid = p.logicalrelid
-             AND a.attname = column_to_column_name(p.logicalrelid, p.partkey)
+    ), colocated AS (
+        SELECT colocationid, bool_and(attcollation = own) AS alike, min(logicalrelid::text) AS member
+        FROM pg_dist_partition JOIN pg_attribute ON attrelid = logicalrelid
+             AND attname = column_to_column_name(logicalrelid, partkey)
              JOIN mine USING (atttypid)
-        WHERE p.partmethod = 'h'
+        WHERE partmethod = 'h' GROUP BY colocationid
     )
-    SELECT create_distributed_table({table}, attname, colocate_with => CASE
-        WHEN (SELECT bool_and(alike) FROM others) IS NOT FALSE THEN 'default'
-        ELSE coalesce((SELECT logicalrelid::text FROM others o
-                       WHERE (SELECT bool_and(alike) FROM others WHERE colocationid = o.colocationid)
-                       ORDER BY colocationid LIMIT 1), 'none') END)
+    SELECT create_distributed_table({table}, name, colocate_with => CASE
+        WHEN (SELECT bool_and(alike) FROM colocated) IS NOT FALSE THEN 'default'
+        ELSE coalesce(
+            (SELECT member FROM colocated WHERE alike ORDER BY colocationid LIMIT 1), 'none') END)
     FROM mine"""
 """Citus takes tables into one group whose columns are of one type, and where collations differ, workers
 refuse all that come later. So where they do, the group is one of the same collation, or a new one."""
