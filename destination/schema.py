@@ -36,6 +36,8 @@ class DataType(Enum):
     NAIVE_TIME = "NAIVE_TIME"
 
 
+BLANKS = " \t"
+"""What is ignored around the text of every value but text and BINARY, as by Arrow's CSV reader."""
 MAX_PRECISION, MAX_SCALE = 38, 37
 """The most digits that a DECIMAL has, and the most of them after the decimal point."""
 INTEGER_TYPES = (DataType.SHORT, DataType.INT, DataType.LONG)

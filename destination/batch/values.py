@@ -12,15 +12,14 @@ from destination.batch import temporal
 from destination.batch.binary import decode_base64
 from destination.batch.decimals import parse_decimals
 from destination.batch.refusals import REFUSALS, RefusedError
-from destination.schema import TEXT_TYPES, Column, DataType
+from destination.schema import BLANKS, TEXT_TYPES, Column, DataType
 
 LARGEST_FLOAT = 3.4028237e38
 """The largest FLOAT of Fivetran's guide: 2**128 in eight digits, just past the largest 32-bit float
 (3.4028235e38), which is what it is stored as."""
 
-BLANKS = " \t"
-ZERO = pa.array([True])
-"""What Arrow's CSV reader ignores around every value that is no text."""
+AFTER_A_ZERO = pa.array([True])
+"""That a zero stands before the first of some characters."""
 NOT_BASE64 = "were not base64 and are stored as the bytes of their text"
 
 
@@ -111,7 +110,7 @@ def holds_hexadecimal(data: pa.Buffer | None) -> bool:
     if data is None or not data.size:
         return False
     characters = pa.Array.from_buffers(pa.uint8(), data.size, [None, data])
-    zeros = pa.concat_arrays([ZERO, pc.equal(characters[:-1], ord("0"))])
+    zeros = pa.concat_arrays([AFTER_A_ZERO, pc.equal(characters[:-1], ord("0"))])
     return any(pc.and_(zeros, pc.equal(characters, ord(x))).true_count for x in "xX")
 
 

@@ -16,6 +16,7 @@ from destination.batch.values import (
     Notices,
     count_byte,
     from_texts,
+    holds_hexadecimal,
     narrow_doubles,
     overflowed,
 )
@@ -107,6 +108,23 @@ def test_what_the_warehouse_cannot_store_is_removed_and_counted_by_value(kind: D
 @given(data=st.binary(max_size=99), byte=st.integers(0, 255))
 def test_bytes_are_counted(data: bytes, byte: int) -> None:
     assert count_byte(pa.py_buffer(data), pa.scalar(byte, pa.uint8())) == data.count(bytes([byte]))
+
+
+@given(data=st.text("01xX,", max_size=20).map(str.encode))
+def test_hexadecimal_digits_are_found_wherever_they_begin(data: bytes) -> None:
+    lowered = data.lower()
+    assert holds_hexadecimal(pa.py_buffer(data)) == (b"0x" in lowered or lowered[:1] == b"x")
+
+
+@pytest.mark.parametrize("kind", [DataType.SHORT, DataType.INT, DataType.LONG])
+@pytest.mark.parametrize("text", ["0x1F", "0XFF", " 0xFFFF "])
+def test_hexadecimal_text_is_refused_and_only_where_it_stands(kind: DataType, text: str) -> None:
+    """As of CSV, so of texts in Parquet, and of a column's default."""
+    texts = pa.array(["1", text, None, "2"])
+    for first, count in ((0, 4), (1, 1)):
+        with pytest.raises(RefusedError, match="hexadecimal"):
+            from_texts(texts.slice(first, count), Column("v", kind), Notices())
+    assert from_texts(texts.slice(2), Column("v", kind), Notices()).to_pylist() == [None, 2]
 
 
 def test_only_true_and_false_are_booleans() -> None:

@@ -83,6 +83,25 @@ def test_rows_that_a_worker_has_prepared_are_changed(
     assert [found, left] == ([[(100,)], [(100,)]] if change == "update" else [[(0,)], [(0,)]])
 
 
+def test_rows_that_a_worker_has_prepared_are_truncated_softly(
+    client: Client, clustered: Database, worker: Proxy, postgres_uri: str
+) -> None:
+    synced = column("_fivetran_synced", common.UTC_DATETIME)
+    deleted = column("_fivetran_deleted", common.BOOLEAN)
+    table = common.Table(name="t", columns=[*TABLE.columns, synced, deleted])
+    rows: list[Row] = [
+        {**row, synced.name: "2020-01-01T00:00:00Z", deleted.name: False} for row in OLD
+    ]
+    assert client.create(table).success
+    worker.set_trap(Trap(at=b"COMMIT PREPARED"))
+    assert client.write(table, replace=[rows]).success
+    recovering = recover_later(postgres_uri)
+    assert client.truncate("t", 2_000_000_000, soft=deleted.name).success
+    recovering.join()
+    found = clustered.execute("SELECT count(*) FROM {schema}.t WHERE NOT _fivetran_deleted")
+    assert (worker.sprung, found) == (1, [(0,)])
+
+
 def test_connector_that_starts_later_waits_too(
     client: Client, clustered: Database, worker: Proxy, postgres_uri: str, tmp_path: Path
 ) -> None:

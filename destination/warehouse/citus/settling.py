@@ -23,9 +23,8 @@ SETTLED = "citus.settled"
 PREPARED: LiteralString = """
     SELECT nodename || ':' || nodeport, success, result FROM run_command_on_workers($$
         SELECT coalesce(string_agg(gid, ' '), '') FROM pg_catalog.pg_prepared_xacts
-        WHERE database = pg_catalog.current_database() AND owner = current_user
-          AND gid LIKE 'citus\\_%'$$) JOIN pg_dist_node USING (nodename, nodeport)"""
-"""What each worker has prepared for transactions of this user."""
+        WHERE database = pg_catalog.current_database() AND gid LIKE 'citus\\_%'$$)"""
+"""What each worker has prepared, whoever wrote it."""
 _warnings: WeakKeyDictionary[sa.Engine, int] = WeakKeyDictionary()
 """How many each server has sent."""
 LOOKS, PAUSE_SECONDS = 20, 0.1
@@ -59,11 +58,12 @@ def settle(connection: sa.Connection, cancellation: Cancellation) -> None:
     waited_for = _prepared(connection)
     for _ in range(LOOKS):
         if not waited_for:
-            info[SETTLED] = warned
-            return
+            break
         cancellation.sleep(PAUSE_SECONDS)
         waited_for = {gid: node for gid, node in _prepared(connection).items() if gid in waited_for}
-    raise _lost(UNSETTLED.format(min(waited_for.values())))
+    if waited_for:
+        raise _lost(UNSETTLED.format(min(waited_for.values())))
+    info[SETTLED] = warned
 
 
 def _warn(engine: sa.Engine) -> None:

@@ -18,7 +18,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from destination.schema import DATETIME_TYPES, NUMBER_TYPES, Column, DataType
+from destination.schema import BLANKS, DATETIME_TYPES, NUMBER_TYPES, Column, DataType
 from destination.warehouse.ddl import Conversion, NamedType
 from destination.warehouse.postgres import temporal
 from destination.warehouse.postgres.types import TYPE_NAMES, bare, without_length
@@ -51,7 +51,6 @@ OPERANDS: dict[DataType, sa.types.TypeEngine[Any]] = {
 }
 """What a value is compared with in an expression, where that is no text."""
 
-BLANKS = " \t"
 INTEGER = "^-?[0-9]{1,40}$"
 NUMBER = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?$"
 NAMED_FLOAT = "^(?:[+-]?nan|[+-]?inf(?:inity)?)$"
