@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,6 +18,7 @@ from typing import IO
 
 from local_platform.sync.errors import InputError, SourceError
 
+BOUND = Path(__file__).with_name("bound.py")
 LAUNCHER = Path(__file__).with_name("launcher.py")
 LAST_LINES = 20
 GRACE_SECONDS = 5
@@ -64,15 +65,14 @@ class Source:
         environment = {name: value for name, value in os.environ.items() if name != REMOVES_VALUES}
         self.lines: deque[str] = deque(maxlen=LAST_LINES)
         self._log = log
-        try:
-            self._process = subprocess.Popen(  # noqa: S603
-                arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT, text=True, errors="replace", env=environment,
-                start_new_session=True,  # a Ctrl-C is for the sync alone
-                preexec_fn=_end_with_parent,  # noqa: PLW1509 - before any other thread
-            )  # fmt: skip
-        except OSError as error:
-            raise SourceError(f"{arguments[0]} does not start: {error.strerror}") from error
+        if shutil.which(arguments[0]) is None:
+            raise SourceError(f"{arguments[0]} does not start: it is no program")
+        bound = [sys.executable, "-I", "-S", str(BOUND), str(os.getpid())]
+        self._process = subprocess.Popen(  # noqa: S603
+            [*bound, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, errors="replace", env=environment,
+            start_new_session=True,  # a Ctrl-C is for the sync alone
+        )  # fmt: skip
         self._reader = threading.Thread(
             target=self._read, args=(self._process.stdout,), daemon=True
         )
@@ -124,17 +124,3 @@ def parse_line(line: str) -> tuple[str, str]:
         level = str(read.get("level", "INFO")).upper()
         return level if level in LEVELS else "INFO", str(read.get("message", ""))
     return "INFO", line
-
-
-def _libc() -> ctypes.CDLL | None:
-    return ctypes.CDLL(None) if sys.platform == "linux" else None
-
-
-_LIBC = _libc()
-_PARENT_DEATH_SIGNAL = 1
-
-
-def _end_with_parent() -> None:
-    """On Linux, a source does not outlive a sync that was killed."""
-    if _LIBC is not None:
-        _LIBC.prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)

@@ -7,7 +7,6 @@ ready within 10 s even after a crash, and is started only while no other one on 
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import os
 import shutil
@@ -39,7 +38,7 @@ POLL_SECONDS = 0.02
 LAST_LINES = 5
 STATUS_LINE = 7
 """Of postmaster.pid, from 0."""
-PARENT_DEATH_SIGNAL = 1
+BOUND = Path(__file__).with_name("bound.py")
 
 
 @contextmanager
@@ -154,14 +153,19 @@ def _make_data(
     _open_to(account, directory)
     try:
         subprocess.run(  # noqa: S603
-            [
-                programs / "initdb", "--auth=trust", "--encoding=UTF8",
-                f"--username={SUPERUSER}", "--pgdata", directory, *options,
-            ],
-            check=True, cwd="/", capture_output=True, text=True, user=account, group=account,
+            _bound(
+                account, str(programs / "initdb"), "--auth=trust", "--encoding=UTF8",
+                f"--username={SUPERUSER}", "--pgdata", str(directory), *options,
+            ),
+            check=True, cwd="/", capture_output=True, text=True,
         )  # fmt: skip
     except subprocess.CalledProcessError as error:
         raise ConfigurationError(f"initdb failed: {error.stderr.strip()}") from error
+
+
+def _bound(account: str | None, *command: str) -> list[str]:
+    """A command that ends with this process."""
+    return [sys.executable, "-I", "-S", str(BOUND), str(os.getpid()), account or "", *command]
 
 
 @contextmanager
@@ -170,9 +174,8 @@ def _running(command: Sequence[str], directory: Path, account: str | None) -> It
     log = directory / "log"
     with log.open("ab") as output:
         process = subprocess.Popen(  # noqa: S603
-            command, cwd="/", stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-            user=account, group=account, start_new_session=True,
-            preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509
+            _bound(account, *command), cwd="/", stdin=subprocess.DEVNULL, stdout=output,
+            stderr=output, start_new_session=True,
         )  # fmt: skip
     try:
         _wait_until_ready(process, directory, log)
@@ -239,10 +242,3 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGQUIT)
         process.wait()
-
-
-_LIBC = ctypes.CDLL(None)
-
-
-def _end_with_parent() -> None:
-    _LIBC.prctl(PARENT_DEATH_SIGNAL, signal.SIGINT)
