@@ -12,6 +12,9 @@ PORT ?= 50052
 PLATFORM ?= .platform
 ARGS ?=
 
+# Whatever the environment says: a process of compiled modules starts in a third of the time.
+export PYTHONDONTWRITEBYTECODE =
+
 .PHONY: help setup demo serve test test-fast test-versions mutants bench soak sdk sync-demo platform sync-soak lint format lock binary smoke protos clean
 
 help: ## print this list
@@ -27,10 +30,10 @@ serve: setup ## serve with an embedded PostgreSQL in .serve/ until Ctrl-C
 
 test: setup ## run all tests, or ARGS=file; EXAMPLES=10 tries ten times as many random cases
 	@$(BIN)/python -m tests.sync.sdk || echo "the tests of real sources will skip"
-	$(BIN)/python -m pytest $(or $(ARGS),--numprocesses 3 --dist worksteal)
+	$(BIN)/python -m pytest $(or $(ARGS),--numprocesses 4 --dist worksteal)
 
 test-fast: setup ## within seconds: the tests that need neither PostgreSQL nor processes, fewer random cases
-	PYTHONDONTWRITEBYTECODE= EXAMPLES=0.1 $(BIN)/python -m pytest -m "not database and not slow" \
+	EXAMPLES=0.1 $(BIN)/python -m pytest -m "not database and not slow" \
 		--quiet --numprocesses 2
 
 test-versions: setup ## the tests about PostgreSQL on versions 13 to 18, or VERSIONS="13 18"; needs Maven

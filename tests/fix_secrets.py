@@ -99,10 +99,13 @@ WATCH = Watch()
 def watching() -> Iterator[None]:
     logging.getLogger().addHandler(WATCH)
     logging.getLogger("destination").setLevel(logging.INFO)
-    for library in LIBRARIES:
-        logging.getLogger(library).setLevel(logging.DEBUG)
+    for logger in map(logging.getLogger, LIBRARIES):
+        logger.setLevel(logging.DEBUG)
+        logger.addHandler(WATCH)
+        logger.propagate = False  # pytest would keep its many lines of every test
     yield
-    logging.getLogger().removeHandler(WATCH)
+    for logger in map(logging.getLogger, ("", *LIBRARIES)):
+        logger.removeHandler(WATCH)
 
 
 @pytest.fixture(autouse=True)
