@@ -12,7 +12,7 @@ from benchmarks.sides import SCHEMA, Sides, at, succeed
 from benchmarks.turns import by_turns, show
 from destination.sdk import destination_sdk_pb2 as sdk
 from destination.warehouse.postgres.embedded import embedded_postgres
-from tests.fix_collector import collecting
+from tests.support.fix_collector import collecting
 
 ROWS = 1_000_000
 LOADS = 7

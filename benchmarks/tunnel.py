@@ -11,8 +11,8 @@ from benchmarks.data import COMMON, Generator, Load, write
 from benchmarks.sides import Sides, started
 from benchmarks.turns import by_turns, show
 from destination.warehouse.postgres.embedded import psql_path
-from tests.fix_server import own_server
-from tests.fix_ssh import ssh_serving
+from tests.support.fix_server import own_server
+from tests.support.fix_ssh import ssh_serving
 
 ROWS = 1_000_000
 LOADS = 7

@@ -24,7 +24,7 @@ from destination.sdk import destination_sdk_pb2 as sdk
 from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
 from destination.warehouse.postgres.embedded import embedded_postgres
 from destination_tester.files import BatchFiles, Row
-from tests.fix_connector import column
+from tests.support.fix_connector import column
 
 BINARY = Path(__file__).parents[1] / "dist" / "main"
 MAX_MEGABYTES = 120

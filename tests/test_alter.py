@@ -6,9 +6,9 @@ import pytest
 
 from destination.sdk import common_pb2 as common
 from destination_tester.files import Row
-from tests.fix_connector import Client, column
-from tests.fix_postgres import Database
-from tests.waiting import wait_until
+from tests.support.fix_connector import Client, column
+from tests.support.fix_postgres import Database
+from tests.support.waiting import wait_until
 
 ID = column("id", common.INT, key=True)
 

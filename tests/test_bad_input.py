@@ -9,8 +9,8 @@ import pytest
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
 from destination_tester.files import NULL_STRING, UNMODIFIED_STRING, BatchFiles, Row, encrypt
-from tests.fix_connector import Client, column
-from tests.fix_postgres import Database
+from tests.support.fix_connector import Client, column
+from tests.support.fix_postgres import Database
 
 TABLE = common.Table(
     name="t", columns=[column("id", common.INT, key=True), column("value"), column("n", common.INT)]

@@ -19,9 +19,9 @@ from destination.warehouse.postgres.session import TRAITS
 from destination_tester.files import BatchFiles
 from destination_tester.model import TableModel
 from destination_tester.stored import comparable
-from tests.examples import examples
-from tests.fix_connector import Client
-from tests.strategies import Batch, batches, tables
+from tests.support.examples import examples
+from tests.support.fix_connector import Client
+from tests.support.strategies import Batch, batches, tables
 
 
 def apply(model: TableModel, batch: Batch) -> None:

@@ -9,8 +9,8 @@ from destination.cancellation import Cancellation
 from destination.errors import CancelledError
 from destination.warehouse.base import Session
 from destination.warehouse.postgres.database import PostgresWarehouse
-from tests.fix_postgres import Database
-from tests.waiting import wait_until
+from tests.support.fix_postgres import Database
+from tests.support.waiting import wait_until
 
 
 def test_work_that_waits_is_interrupted() -> None:

@@ -20,9 +20,9 @@ from destination.warehouse.pool import WarehousePool
 from destination.warehouse.postgres.database import APPLICATION_NAME, POOL_SIZE
 from destination.warehouse.postgres.kind import connector, postgres
 from destination_tester.files import BatchFiles, Row
-from tests.fix_connector import Client, calling, column, reaching, serving
-from tests.fix_postgres import Database
-from tests.waiting import wait_until
+from tests.support.fix_connector import Client, calling, column, reaching, serving
+from tests.support.fix_postgres import Database
+from tests.support.waiting import wait_until
 
 TABLES = 32
 

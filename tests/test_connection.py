@@ -14,11 +14,11 @@ from destination.sdk import common_pb2 as common
 from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
 from destination.warehouse.postgres.database import APPLICATION_NAME
 from destination.warehouse.postgres.kind import connector
-from tests.fix_connector import Client, calling, column
-from tests.fix_proxy import Proxy, Trap
-from tests.fix_server import PASSWORD, OwnServer
-from tests.fix_ssh import SshServer
-from tests.waiting import wait_until
+from tests.support.fix_connector import Client, calling, column
+from tests.support.fix_proxy import Proxy, Trap
+from tests.support.fix_server import PASSWORD, OwnServer
+from tests.support.fix_ssh import SshServer
+from tests.support.waiting import wait_until
 
 TABLE = common.Table(name="t", columns=[column("id", common.INT, key=True)])
 

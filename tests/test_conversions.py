@@ -10,8 +10,8 @@ from destination.sdk import common_pb2 as common
 from destination_tester.conversions import NotSurvivedError, convert, widened
 from destination_tester.files import Row
 from destination_tester.notation import Value, to_text
-from tests.fix_connector import Client, column
-from tests.fix_postgres import Database
+from tests.support.fix_connector import Client, column
+from tests.support.fix_postgres import Database
 
 ID = column("id", common.INT, key=True)
 TEXTS: list[str] = [

@@ -22,10 +22,10 @@ from destination.warehouse.postgres.database import (
     RetryPolicy,
 )
 from destination_tester.files import Row
-from tests.fix_connector import Client, calling, column
-from tests.fix_postgres import Database
-from tests.fix_proxy import COMMIT, Proxy, Sender, Trap
-from tests.waiting import retry_for_only, wait_for_locks_only, wait_until
+from tests.support.fix_connector import Client, calling, column
+from tests.support.fix_postgres import Database
+from tests.support.fix_proxy import COMMIT, Proxy, Sender, Trap
+from tests.support.waiting import retry_for_only, wait_for_locks_only, wait_until
 
 KEYED = common.Table(name="t", columns=[column("id", common.LONG, key=True), column("text")])
 KEYLESS = common.Table(name="t", columns=[column("id", common.LONG), column("text")])

@@ -5,8 +5,8 @@ import pytest
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
 from destination_tester.files import Row
-from tests.fix_connector import Client, column
-from tests.fix_postgres import Database
+from tests.support.fix_connector import Client, column
+from tests.support.fix_postgres import Database
 
 TABLE = common.Table(
     name="t", columns=[column("id", common.LONG, key=True), column("text"), column("n", common.INT)]

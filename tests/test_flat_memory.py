@@ -7,7 +7,7 @@ from pathlib import Path
 from destination.sdk import common_pb2 as common
 from destination_tester.notation import UNMODIFIED, Cell
 from destination_tester.stored import ACTIVE, END, OPEN_END, START
-from tests.fix_connector import Client, column
+from tests.support.fix_connector import Client, column
 from tests.test_widths import BASE, row, table
 
 COLUMNS = 300

@@ -13,8 +13,8 @@ from destination.warehouse import carried
 from destination_tester.files import Row
 from destination_tester.notation import UNMODIFIED, Cell
 from destination_tester.stored import ACTIVE, END, OPEN_END, START
-from tests.fix_connector import Client, column
-from tests.fix_postgres import Database
+from tests.support.fix_connector import Client, column
+from tests.support.fix_postgres import Database
 
 TABLE = common.Table(
     name="t",

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from destination_tester.files import Row
 from destination_tester.notation import UNMODIFIED
 from destination_tester.stored import ACTIVE, END
-from tests.examples import examples
-from tests.fix_connector import Client
-from tests.fix_postgres import Database
+from tests.support.examples import examples
+from tests.support.fix_connector import Client
+from tests.support.fix_postgres import Database
 from tests.test_history import TABLE, History, at, key, rows, version
 
 

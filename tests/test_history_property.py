@@ -20,9 +20,9 @@ from destination.warehouse import carried
 from destination_tester.files import BatchFiles, Row
 from destination_tester.notation import UNMODIFIED, Cell
 from destination_tester.stored import ACTIVE, END, MILLISECOND, OPEN_END, START
-from tests.examples import examples
-from tests.fix_connector import Client, column
-from tests.strategies import columns, values
+from tests.support.examples import examples
+from tests.support.fix_connector import Client, column
+from tests.support.strategies import columns, values
 from tests.test_batches_property import by_repr, contents
 
 BASE = datetime(2024, 1, 1, tzinfo=UTC)

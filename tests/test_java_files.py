@@ -10,9 +10,9 @@ from psycopg import sql
 
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
-from tests.fix_connector import Client, column
-from tests.fix_files import JAVA
-from tests.fix_postgres import Database
+from tests.support.fix_connector import Client, column
+from tests.support.fix_files import JAVA
+from tests.support.fix_postgres import Database
 
 MANIFEST: dict[str, Any] = (
     json.loads((JAVA / "manifest.json").read_text()) if JAVA.is_dir() else {"cases": []}

@@ -13,9 +13,9 @@ from destination.warehouse.postgres.kind import connector
 from destination_tester.files import Row
 from destination_tester.notation import UNMODIFIED, Cell
 from destination_tester.stored import ACTIVE, END, OPEN_END, START
-from tests.fix_connector import Client, calling, column
-from tests.fix_postgres import Database
-from tests.fix_server import PASSWORD, SYSTEM_BINARIES, own_server
+from tests.support.fix_connector import Client, calling, column
+from tests.support.fix_postgres import Database
+from tests.support.fix_server import PASSWORD, SYSTEM_BINARIES, own_server
 
 PREPARATION = """
 CREATE SCHEMA {schema};

@@ -19,9 +19,18 @@ from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
 from destination_tester.model import TableModel
 from destination_tester.notation import UNMODIFIED
 from destination_tester.stored import ACTIVE, DELETED, END, OPEN_END, START, SYNCED
-from tests.examples import examples
-from tests.fix_connector import column
-from tests.life import BASE, COLUMNS, CONSTANTS, DEFAULTS, NULLABLE, VALUES, Lifetime, by_repr
+from tests.support.examples import examples
+from tests.support.fix_connector import column
+from tests.support.life import (
+    BASE,
+    COLUMNS,
+    CONSTANTS,
+    DEFAULTS,
+    NULLABLE,
+    VALUES,
+    Lifetime,
+    by_repr,
+)
 
 
 class Life(Lifetime):

@@ -6,9 +6,9 @@ import pytest
 
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
-from tests.fix_connector import Client, column
-from tests.fix_postgres import Database
-from tests.migrations import (
+from tests.support.fix_connector import Client, column
+from tests.support.fix_postgres import Database
+from tests.support.migrations import (
     SOFT,
     add_default,
     copy_column,
@@ -114,6 +114,8 @@ def test_values_that_are_not_of_the_type_are_refused(soft: Client, database: Dat
     for operation in (
         update_value("amount", "marked-secret"),
         add_default("new", common.INT, "marked-secret"),
+        add_default("new", common.SHORT, "0xFFFF"),
+        update_value("id", "0x10"),
         update_value("id", "NULL"),
     ):
         message = refused(soft, "t", **operation)

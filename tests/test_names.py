@@ -16,9 +16,9 @@ from destination.warehouse.postgres.session import TRAITS
 from destination_tester.files import Row
 from destination_tester.notation import UNMODIFIED
 from destination_tester.stored import ACTIVE, DELETED, END, OPEN_END, START, SYNCED
-from tests.fix_connector import Client, column
-from tests.fix_postgres import Database, lose_comments
-from tests.strategies import NASTY_NAMES
+from tests.support.fix_connector import Client, column
+from tests.support.fix_postgres import Database, lose_comments
+from tests.support.strategies import NASTY_NAMES
 
 NAMING = TRAITS.naming
 ID = column("id", common.INT, key=True)
@@ -231,17 +231,21 @@ def test_comments_of_the_customer_survive_every_change(client: Client, database:
 def test_comment_of_the_customer_on_the_key_survives_another_key(
     client: Client, database: Database
 ) -> None:
-    said = "SELECT conname::text, obj_description(oid) FROM pg_constraint WHERE contype = 'p' AND conrelid = '{schema}.t'::regclass"
+    said = (
+        "SELECT conname::text, obj_description(oid), obj_description(conindid)"
+        " FROM pg_constraint WHERE contype = 'p' AND conrelid = '{schema}.t'::regclass"
+    )
     assert client.create(table(ID)).success
-    [(name, _)] = database.execute(said)
+    [(name, *_)] = database.execute(said)
     database.execute("COMMENT ON CONSTRAINT {name} ON {schema}.t IS 'it''s mine'", name=str(name))
+    database.execute("COMMENT ON INDEX {schema}.{name} IS 'this too'", name=str(name))
     for wanted in (
         table(ID, column("other", common.INT, key=True)),
         table(ID, column("other", common.LONG, key=True), column("v")),
         table(ID, column("other", common.LONG), column("v")),
     ):
         assert client.alter(wanted).success
-        assert [comment for _, comment in database.execute(said)] == ["it's mine"]
+        assert [told for _, *told in database.execute(said)] == [["it's mine", "this too"]]
 
 
 @pytest.mark.parametrize("name", [*OWN_NAMES, *(alias.rsplit("_", 1)[1] for alias in Alias)])

@@ -22,10 +22,10 @@ from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
 from destination.warehouse.postgres.kind import connector
 from destination.warehouse.postgres.session import TRAITS
 from destination_tester.files import Row
-from tests.examples import examples
-from tests.fix_connector import Client, reaching, serving
-from tests.fix_postgres import lose_comments
-from tests.life import COLUMNS, by_repr
+from tests.support.examples import examples
+from tests.support.fix_connector import Client, reaching, serving
+from tests.support.fix_postgres import lose_comments
+from tests.support.life import COLUMNS, by_repr
 from tests.test_life_property import Life
 
 NAMING = TRAITS.naming

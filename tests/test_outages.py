@@ -20,10 +20,10 @@ from destination.warehouse.postgres.database import (
 )
 from destination.warehouse.postgres.embedded import psql_path
 from destination_tester.files import Row
-from tests.fix_connector import Client, calling, column
-from tests.fix_proxy import COMMIT, Proxy, Trap
-from tests.fix_server import OwnServer, own_server
-from tests.waiting import wait_until
+from tests.support.fix_connector import Client, calling, column
+from tests.support.fix_proxy import COMMIT, Proxy, Trap
+from tests.support.fix_server import OwnServer, own_server
+from tests.support.waiting import wait_until
 
 KEYED = common.Table(name="t", columns=[column("id", common.LONG, key=True), column("text")])
 KEYLESS = common.Table(name="t", columns=[column("id", common.LONG), column("text")])

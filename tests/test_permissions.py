@@ -6,9 +6,9 @@ import psycopg
 import pytest
 
 from destination.sdk import common_pb2 as common
-from tests.fix_connector import column
-from tests.fix_postgres import Database
-from tests.fix_roles import Role, plays_samples
+from tests.support.fix_connector import column
+from tests.support.fix_postgres import Database
+from tests.support.fix_roles import Role, plays_samples
 
 TABLE = common.Table(name="t", columns=[column("id", common.INT, key=True), column("text")])
 

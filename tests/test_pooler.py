@@ -16,10 +16,10 @@ from destination.memory import Budget
 from destination.sdk import common_pb2 as common
 from destination.warehouse.postgres.database import PostgresWarehouse, RetryPolicy
 from destination_tester.files import BatchFiles, Row
-from tests.fix_connector import Client, calling, column, reaching, serving
-from tests.fix_roles import plays_samples
-from tests.fix_server import PASSWORD, OwnServer
-from tests.waiting import wait_until
+from tests.support.fix_connector import Client, calling, column, reaching, serving
+from tests.support.fix_roles import plays_samples
+from tests.support.fix_server import PASSWORD, OwnServer
+from tests.support.waiting import wait_until
 
 PGBOUNCER = shutil.which("pgbouncer", path="/usr/sbin:/usr/local/bin:/usr/bin")
 TABLE = common.Table(name="t", columns=[column("id", common.INT, key=True), column("text")])

@@ -16,12 +16,12 @@ import pytest
 from destination.sdk import common_pb2 as common
 from destination.warehouse.postgres import session
 from destination_tester.files import BatchFiles, Row
-from tests.fix_connector import Client, column, reaching
-from tests.fix_postgres import Database
-from tests.fix_secrets import MARK
+from tests.support.fix_connector import Client, column, reaching
+from tests.support.fix_postgres import Database
+from tests.support.fix_secrets import MARK
+from tests.support.waiting import wait_until
 from tests.test_faults import wait_for_sessions
 from tests.test_server import Running, start
-from tests.waiting import wait_until
 
 TABLE = common.Table(name="t", columns=[column("id", common.LONG, key=True), column("text")])
 ROWS: list[Row] = [{"id": i, "text": MARK} for i in range(5000)]

@@ -4,8 +4,8 @@ import pytest
 
 from destination.sdk import common_pb2 as common
 from destination_tester.files import Row
-from tests.fix_connector import Client, column
-from tests.fix_postgres import Database
+from tests.support.fix_connector import Client, column
+from tests.support.fix_postgres import Database
 
 ID = column("id", common.INT, key=True)
 DOCUMENT = column("document", common.JSON)

@@ -17,8 +17,8 @@ from destination.sdk import destination_sdk_pb2 as sdk
 from destination.warehouse import altering, ddl, history, loading, tables
 from destination.warehouse.base import Session
 from destination.warehouse.stored import StoredTable, TableName
-from tests import migrations
-from tests.second_warehouse import OWN_FUNCTIONS, SecondSession, Source, stored
+from tests.support import migrations
+from tests.support.second_warehouse import OWN_FUNCTIONS, SecondSession, Source, stored
 
 STANDARD = {"abs", "coalesce", "count", "lag", "lead", "max", "min"}
 """The functions that neutral statements may call."""

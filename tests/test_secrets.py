@@ -22,10 +22,10 @@ from destination.warehouse.postgres.database import PostgresWarehouse, RetryPoli
 from destination_tester.files import BatchFiles, Row
 from destination_tester.notation import Cell
 from destination_tester.stored import ACTIVE, END, OPEN_END, START
-from tests.fix_connector import Client, calling, column, reaching
-from tests.fix_postgres import Database
-from tests.fix_secrets import MARK, WATCH, Watch, forms
-from tests.fix_server import OwnServer
+from tests.support.fix_connector import Client, calling, column, reaching
+from tests.support.fix_postgres import Database
+from tests.support.fix_secrets import MARK, WATCH, Watch, forms
+from tests.support.fix_server import OwnServer
 from tests.test_server import ROOT, free_port
 
 VALUES: dict[common.DataType, Cell] = {

@@ -21,7 +21,7 @@ from destination import __version__
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
 from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
-from tests.fix_secrets import MARK, WATCH
+from tests.support.fix_secrets import MARK, WATCH
 
 pytestmark = pytest.mark.slow
 

@@ -16,8 +16,8 @@ from destination.warehouse.postgres.database import PostgresWarehouse
 from destination.warehouse.stored import TableName
 from destination_tester.files import Row
 from destination_tester.model import TableModel
-from tests.fix_connector import Client, column
-from tests.fix_postgres import Database
+from tests.support.fix_connector import Client, column
+from tests.support.fix_postgres import Database
 
 TABLE = common.Table(
     name="t", columns=[column("b", key=True), column("a", common.INT, key=True), column("text")]

@@ -7,9 +7,9 @@ import pytest
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
 from destination_tester.files import Row
-from tests.fix_connector import Client, column
-from tests.fix_postgres import Database
-from tests.migrations import HISTORY, version
+from tests.support.fix_connector import Client, column
+from tests.support.fix_postgres import Database
+from tests.support.migrations import HISTORY, version
 
 ID = column("id", common.INT, key=True)
 SYNCED = column("_fivetran_synced", common.UTC_DATETIME)

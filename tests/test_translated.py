@@ -12,9 +12,9 @@ from destination.sdk import common_pb2 as common
 from destination.warehouse.postgres.configuration import Configuration
 from destination.warehouse.postgres.database import PostgresWarehouse, RetryPolicy
 from destination_tester.files import Row
-from tests.fix_connector import Client, calling, column
-from tests.fix_server import PASSWORD, OwnServer
-from tests.waiting import wait_until
+from tests.support.fix_connector import Client, calling, column
+from tests.support.fix_server import PASSWORD, OwnServer
+from tests.support.waiting import wait_until
 
 KEY = column("id", common.LONG, key=True)
 TABLE = common.Table(name="t 5", columns=[KEY, column("an item 7", common.JSON), column("text")])

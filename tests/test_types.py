@@ -6,8 +6,8 @@ from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
 from destination_tester.files import NULL_STRING, UNMODIFIED_STRING, Row
 from destination_tester.notation import Value
-from tests.fix_connector import Client, column
-from tests.fix_postgres import Database
+from tests.support.fix_connector import Client, column
+from tests.support.fix_postgres import Database
 
 TEXTS: list[tuple[common.DataType, tuple[int, int] | None, dict[str, str]]] = [
     (common.BOOLEAN, None, {"true": "true", "false": "false"}),
@@ -107,6 +107,9 @@ def test_text_arrives_as_its_type(
         (common.BOOLEAN, "TRUE"),
         (common.BOOLEAN, "1"),
         (common.SHORT, "32768"),
+        (common.SHORT, "0xFFFF"),
+        (common.INT, "0x10"),
+        (common.LONG, "0XFF"),
         (common.INT, "2147483648"),
         (common.INT, "1.0"),
         (common.INT, ""),

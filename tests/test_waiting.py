@@ -17,9 +17,9 @@ from destination.warehouse import merging
 from destination.warehouse.postgres import copying, session
 from destination.warehouse.postgres.copying import Copying
 from destination_tester.files import Row
-from tests.fix_connector import Client, column
-from tests.fix_postgres import Database
-from tests.waiting import wait_for_locks_only, wait_until
+from tests.support.fix_connector import Client, column
+from tests.support.fix_postgres import Database
+from tests.support.waiting import wait_for_locks_only, wait_until
 
 TABLE = common.Table(name="t", columns=[column("id", common.LONG, key=True), column("text")])
 WIDER = common.Table(name="t", columns=[*TABLE.columns, column("more")])

@@ -7,8 +7,8 @@ import pytest
 from destination.sdk import common_pb2 as common
 from destination_tester.notation import UNMODIFIED, Cell
 from destination_tester.stored import ACTIVE, END, OPEN_END, START
-from tests.fix_connector import Client, column
-from tests.fix_postgres import Database
+from tests.support.fix_connector import Client, column
+from tests.support.fix_postgres import Database
 
 WIDTHS = (1, 300, 833, 1_598, 1_599, 1_600)
 WIDEST_OF_CLUSTER, WIDEST_HISTORY_OF_CLUSTER = 1_598, 832

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from destination.sdk import common_pb2, connector_sdk_pb2, destination_sdk_pb2
-from tests.contract import contract
-from tests.fix_postgres import Database
+from tests.support.contract import contract
+from tests.support.fix_postgres import Database
 
 WITNESS = "fivetran_sdk"
 
@@ -32,7 +32,7 @@ def test_compiled_protos_are_the_stated_contract() -> None:
 def test_another_vendors_stubs_are_the_same_contract() -> None:
     if importlib.util.find_spec(WITNESS) is None:
         pytest.fail("the witness is not installed: make setup")
-    program = Path(__file__).parent / "contract.py"
+    program = Path(__file__).parent / "support/contract.py"
     printed = subprocess.run(
         [sys.executable, program, WITNESS], capture_output=True, text=True, check=True
     )
@@ -42,7 +42,7 @@ def test_another_vendors_stubs_are_the_same_contract() -> None:
 def test_another_vendors_client_is_served(
     server_port: int, schema: str, database: Database, tmp_path: Path
 ) -> None:
-    program = Path(__file__).parent / "witness_client.py"
+    program = Path(__file__).parent / "support/witness_client.py"
     arguments = [str(server_port), schema, str(tmp_path)]
     subprocess.run([sys.executable, program, *arguments], check=True)
     assert database.rows("witnessed") == [(1, Decimal("1.25")), (2, Decimal("2.50"))]

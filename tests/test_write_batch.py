@@ -9,8 +9,8 @@ from destination.sdk import destination_sdk_pb2 as sdk
 from destination.warehouse import carried
 from destination_tester.files import Row
 from destination_tester.notation import UNMODIFIED
-from tests.fix_connector import Client, column
-from tests.fix_postgres import Database
+from tests.support.fix_connector import Client, column
+from tests.support.fix_postgres import Database
 
 TRANSACTION = common.Table(
     name="transaction",

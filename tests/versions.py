@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from destination.warehouse.postgres.embedded import embedded_postgres
-from tests.fix_server import SYSTEM_BINARIES, own_server
+from tests.support.fix_server import SYSTEM_BINARIES, own_server
 
 ROOT = Path(__file__).parents[1]
 PLACE = ROOT / "build" / "postgres"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import codecs
 import csv
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import cached_property
 from itertools import repeat
@@ -27,7 +27,7 @@ from destination.batch.values import count_byte, holds_hexadecimal, overflowed
 from destination.errors import BatchFileError
 from destination.memory import FORMS, Part, Reservation
 from destination.rows import MAX_DECIMAL_DIGITS, arrow_type
-from destination.schema import INTEGER_TYPES, TEXT_TYPES, Column
+from destination.schema import INTEGER_TYPES, TEXT_TYPES, Column, DataType
 
 BLOCK_BYTES = 2 << 20
 """Smaller blocks need more calls, larger ones do not fit the processor's cache."""
@@ -161,13 +161,15 @@ class TypedColumns:
 
     Args:
         decoder: knows which columns are wanted and the file's null string.
+        as_texts: the types of columns that it parses to texts nevertheless.
     """
 
-    def __init__(self, decoder: Decoder) -> None:
-        kinds = [_direct_type(column) for column in decoder.columns]
+    def __init__(self, decoder: Decoder, as_texts: Collection[DataType] = ()) -> None:
+        kinds = [
+            None if column.type in as_texts else _direct_type(column) for column in decoder.columns
+        ]
         nulls = [decoder.null_string, *filter(None, [decoder.unmodified_string])]
         self.options = _convert_options(decoder.columns, map(_or_texts, kinds), nulls)
-        self.integers = [column for column in decoder.columns if column.type in INTEGER_TYPES]
         self._decoder = decoder
         self._checked = [
             i for i, kind in enumerate(kinds) if kind is not None and _may_misfit(kind)
@@ -175,10 +177,6 @@ class TypedColumns:
         self._converters: list[Converter | None] = [
             decoder.from_texts if kind is None else None for kind in kinds
         ]
-
-    def may_misread(self, block: bytes) -> bool:
-        """Whether Arrow may read values of a block otherwise than they are meant."""
-        return bool(self.integers) and holds_hexadecimal(pa.py_buffer(block))
 
     def decode(
         self,
@@ -255,7 +253,7 @@ class BlockReader:
         """The block's rows, or None where a value cannot be read straight into its type."""
         try:
             arrays = self._parse(block, self._typed.options)
-            if self._typed.may_misread(block):
+            if b"0x" in block or b"0X" in block:
                 self._require_decimal(block)
             masks = self._masks(block, arrays) if self._decoder.unmodified_string else None
             return self._typed.decode(arrays, self._first_row, masks)
@@ -264,8 +262,9 @@ class BlockReader:
 
     def _require_decimal(self, block: bytes) -> None:
         """Raise pa.ArrowInvalid if integers of a block are hexadecimal, as other texts of it may be."""
-        texts = self._parse(block, self._options(self._typed.integers, pa.string()))
-        if any(holds_hexadecimal(each.buffers()[2]) for each in texts):
+        integers = [column for column in self._decoder.columns if column.type in INTEGER_TYPES]
+        texts = self._parse(block, self._options(integers, pa.string())) if integers else []
+        if any(map(holds_hexadecimal, texts)):
             raise pa.ArrowInvalid("hexadecimal number")
 
     def _masks(self, block: bytes, arrays: Sequence[pa.Array]) -> dict[str, pa.Array]:

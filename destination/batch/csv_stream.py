@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import math
 import threading
-from collections import deque
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -17,6 +16,7 @@ from destination.batch.decoding import Decoder
 from destination.batch.decompression import DecompressingReader
 from destination.batch.values import Notices
 from destination.memory import FORMS, Reservation
+from destination.schema import INTEGER_TYPES
 
 BLOCKS_AHEAD = 4
 """How many are read ahead of their rows."""
@@ -45,7 +45,8 @@ def read_stream(
         pa.ArrowInvalid: what was yielded until then is right, except perhaps the file's last row. The
             message may quote a value: do not show it.
     """
-    typed, decoded, first_row = TypedColumns(decoder), reservation.part(), 1
+    typed = TypedColumns(decoder, as_texts=INTEGER_TYPES)
+    decoded, first_row = reservation.part(), 1
     with closing(_Feed(stream, decoder.notices)) as feed:
         reader = arrow_csv.open_csv(
             pa.PythonFile(feed, mode="r"),
@@ -57,9 +58,6 @@ def read_stream(
         last: pa.Scalar = pa.scalar("")
         for batch in reader:
             feed.go_on()
-            while feed.unchecked:
-                if typed.may_misread(feed.unchecked.popleft()):
-                    raise pa.ArrowInvalid("may hold hexadecimal numbers")
             if batch.num_rows:
                 decoded.require(FORMS * batch.nbytes)
                 last = batch.column(header.names[-1])[-1]
@@ -93,8 +91,6 @@ class _Feed(io.RawIOBase):
         self._limit = math.inf
         self._ahead = 0
         self.ended_with_newline = False
-        self.unchecked = deque[bytes]()
-        """What was read and may hold what Arrow misreads; its own thread must not look for that."""
 
     def readable(self) -> bool:
         return True
@@ -125,7 +121,6 @@ class _Feed(io.RawIOBase):
                 raise pa.ArrowInvalid("holds a character that is to be removed")
             if piece:
                 self.ended_with_newline = piece.endswith(b"\n")
-                self.unchecked.append(piece)
             return piece
 
     def close(self) -> None:

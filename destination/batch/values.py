@@ -18,8 +18,6 @@ LARGEST_FLOAT = 3.4028237e38
 """The largest FLOAT of Fivetran's guide: 2**128 in eight digits, just past the largest 32-bit float
 (3.4028235e38), which is what it is stored as."""
 
-AFTER_A_ZERO = pa.array([True])
-"""That a zero stands before the first of some characters."""
 NOT_BASE64 = "were not base64 and are stored as the bytes of their text"
 
 
@@ -100,18 +98,13 @@ def count_byte(data: pa.Buffer, byte: pa.UInt8Scalar) -> int:
     return int(pc.equal(characters, byte).true_count)
 
 
-def holds_hexadecimal(data: pa.Buffer | None) -> bool:
-    """Whether texts may hold an integer that Arrow reads as hexadecimal, by its bits: 0xFFFF as -1.
-
-    Args:
-        data: the texts, one after the other; an x that they begin with counts, as what is before it is
-            not known.
-    """
-    if data is None or not data.size:
+def holds_hexadecimal(integers: pa.Array) -> bool:
+    """Whether texts of integers hold one that Arrow reads as hexadecimal, by its bits: 0xFFFF as -1."""
+    data = integers.buffers()[2]
+    characters = data.to_pybytes() if data is not None else b""
+    if b"x" not in characters and b"X" not in characters:
         return False
-    characters = pa.Array.from_buffers(pa.uint8(), data.size, [None, data])
-    zeros = pa.concat_arrays([AFTER_A_ZERO, pc.equal(characters[:-1], ord("0"))])
-    return any(pc.and_(zeros, pc.equal(characters, ord(x))).true_count for x in "xX")
+    return pc.any(pc.match_substring(integers, "0x", ignore_case=True)).as_py() is True
 
 
 def overflowed(values: pa.Array) -> bool:
@@ -128,15 +121,11 @@ def _booleans(texts: pa.Array) -> pa.Array:
 
 def _integers(kind: pa.DataType) -> Callable[[pa.Array], pa.Array]:
     def parse(texts: pa.Array) -> pa.Array:
-        if holds_hexadecimal(texts.buffers()[2]) and _any_hexadecimal(texts):
+        if holds_hexadecimal(texts):
             raise RefusedError("is in hexadecimal notation")
         return pc.cast(texts, kind)
 
     return parse
-
-
-def _any_hexadecimal(texts: pa.Array) -> bool:
-    return pc.any(pc.match_substring(texts, "0x", ignore_case=True)).as_py() is True
 
 
 def _doubles(texts: pa.Array) -> pa.Array:

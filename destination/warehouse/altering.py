@@ -149,9 +149,8 @@ def apply(session: Session, stored: StoredTable, alteration: Alteration) -> None
 
 
 def _apply(session: Session, stored: StoredTable, alteration: Alteration) -> None:
-    clause, key_comment = stored.clause, None
+    clause = stored.clause
     if alteration.key is not None and stored.key_constraint is not None:
-        key_comment = session.key_comment(clause)
         session.execute(DropConstraint(clause, stored.key_constraint))
     for left in alteration.left_key:
         session.execute(DropNotNull(clause, left.name))
@@ -166,7 +165,7 @@ def _apply(session: Session, stored: StoredTable, alteration: Alteration) -> Non
         _remark(session, stored, old, column)
     if alteration.key:
         _fill_new_key(session, stored, alteration)
-        _add_key(session, stored, alteration.key, key_comment)
+        _add_key(session, stored, alteration.key)
 
 
 def _fill_new_key(session: Session, stored: StoredTable, alteration: Alteration) -> None:
@@ -190,12 +189,9 @@ def _neutral(stored: StoredColumn) -> sa.ColumnElement[Any]:
     return sa.cast(text, NamedType(stored.type_name))
 
 
-def _add_key(
-    session: Session, stored: StoredTable, columns: tuple[Column, ...], comment: str | None
-) -> None:
+def _add_key(session: Session, stored: StoredTable, columns: tuple[Column, ...]) -> None:
     key = tuple(session.name(column.name) for column in columns)
-    name = key_name(session, stored.clause)
-    adding = AddPrimaryKey(stored.clause, name, key)
+    adding = AddPrimaryKey(stored.clause, key_name(session, stored.clause), key)
     with concerning(*[column.name for column in columns]):
         if session.unless_duplicate(lambda: session.execute(adding)) is None:
             names = ", ".join(f'"{column.name}"' for column in columns)
@@ -203,11 +199,6 @@ def _add_key(
                 f"{stored.name}: rows that are there would share a primary key of ({names}): drop "
                 f"the table and re-sync it"
             )
-    if comment is not None:
-        clause = session.clause(stored.name, [sa.Column(column) for column in key])
-        constraint = sa.PrimaryKeyConstraint(*key, name=name)
-        clause.append_constraint(constraint)
-        session.comment(constraint, comment)
 
 
 def _retype(session: Session, stored: StoredTable, old: StoredColumn, column: Column) -> None:

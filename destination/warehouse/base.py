@@ -28,7 +28,7 @@ from destination.warehouse.naming import Naming
 from destination.warehouse.stored import StoredColumn, StoredTable, TableName
 
 Result = TypeVar("Result")
-Commented = sa.Table | sa.Column[Any] | sa.PrimaryKeyConstraint
+Commented = sa.Table | sa.Column[Any]
 Parameters = Mapping[str, Any]
 """The values of a statement that carries rows, by the names of their parameters."""
 
@@ -151,11 +151,7 @@ class Session(Expressions, ABC):
 
     @abstractmethod
     def comment(self, target: Commented, comment: str | None) -> None:
-        """Set or remove the comment of a table, a column or a primary key."""
-
-    @abstractmethod
-    def key_comment(self, table: sa.Table) -> str | None:
-        """The comment of a table's primary key."""
+        """Set or remove the comment of a table or a column."""
 
     @abstractmethod
     def change_type(
@@ -219,6 +215,8 @@ class Session(Expressions, ABC):
         key: Sequence[Column] | None,  # noqa: ARG002
     ) -> AbstractContextManager[None]:
         """Let a table's shape be changed meanwhile, where the warehouse has to make ready for that.
+
+        What the customer wrote about its key is kept.
 
         Args:
             target: the table, as it is before.

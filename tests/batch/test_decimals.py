@@ -17,7 +17,7 @@ from destination.batch.values import Notices
 from destination.errors import BatchFileError
 from destination.memory import Budget
 from destination.schema import Column, DataType, DecimalParams
-from tests.examples import examples
+from tests.support.examples import examples
 
 EXACT = Context(prec=1000, rounding=ROUND_HALF_UP)
 

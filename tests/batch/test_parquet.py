@@ -17,7 +17,7 @@ from destination.batch.values import Notices
 from destination.errors import BatchFileError
 from destination.memory import BATCH_BYTES, Budget
 from destination.schema import Column, DataType
-from tests.examples import examples
+from tests.support.examples import examples
 
 COLUMNS = (
     Column("number", DataType.LONG),

@@ -17,7 +17,7 @@ from destination.errors import BatchFileError, CapacityError, CustomerError
 from destination.memory import MIB, Budget
 from destination.schema import Column, DataType, DecimalParams, Table
 from destination_tester.files import encrypt
-from tests.examples import examples
+from tests.support.examples import examples
 
 TABLE = Table(
     "t",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.fix_postgres import Database
+from tests.support.fix_postgres import Database
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from destination.sdk import common_pb2 as common
 from destination.warehouse.base import Session
 from destination.warehouse.postgres.database import PostgresWarehouse
 from destination.warehouse.stored import TableName
-from tests.fix_connector import Client, column
-from tests.fix_postgres import Database
+from tests.support.fix_connector import Client, column
+from tests.support.fix_postgres import Database
 
 
 @pytest.mark.parametrize("by_hand", [False, True], ids=["local", "distributed"])

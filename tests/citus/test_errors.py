@@ -5,9 +5,9 @@ import pytest
 from destination.sdk import common_pb2 as common
 from destination_tester.files import Row
 from destination_tester.model import ACTIVE, START
-from tests.fix_connector import Client, column
-from tests.fix_postgres import Database
-from tests.migrations import HISTORY, version
+from tests.support.fix_connector import Client, column
+from tests.support.fix_postgres import Database
+from tests.support.migrations import HISTORY, version
 
 TABLE = common.Table(name="t", columns=[column("id", common.LONG, key=True), column("text")])
 FEW: list[Row] = [{"id": i, "text": "x" * 60} for i in range(20)]

@@ -12,11 +12,11 @@ from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
 from destination.warehouse.postgres.database import PostgresWarehouse, RetryPolicy
 from destination_tester.files import Row
-from tests.cluster import Cluster
-from tests.fix_connector import Client, calling, column
-from tests.fix_postgres import Database
-from tests.fix_proxy import Proxy, Trap
-from tests.waiting import wait_until
+from tests.support.cluster import Cluster
+from tests.support.fix_connector import Client, calling, column
+from tests.support.fix_postgres import Database
+from tests.support.fix_proxy import Proxy, Trap
+from tests.support.waiting import wait_until
 
 KEYED = common.Table(name="t", columns=[column("id", common.LONG, key=True), column("text")])
 KEYLESS = common.Table(name="t", columns=[column("id", common.LONG), column("text")])

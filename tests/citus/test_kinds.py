@@ -8,9 +8,9 @@ from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
 from destination_tester.files import Row
 from destination_tester.model import ACTIVE, DELETED, END, START, SYNCED
-from tests.fix_connector import Client, column
-from tests.fix_postgres import Database
-from tests.migrations import (
+from tests.support.fix_connector import Client, column
+from tests.support.fix_postgres import Database
+from tests.support.migrations import (
     HISTORY,
     SOFT,
     T,

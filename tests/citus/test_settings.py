@@ -10,7 +10,7 @@ from psycopg import sql
 from destination.cancellation import Cancellation
 from destination.warehouse.citus.contract import SETTINGS
 from destination.warehouse.postgres.database import PostgresWarehouse
-from tests.fix_postgres import Database
+from tests.support.fix_postgres import Database
 
 OTHERS = {
     "client_min_messages": "error",

@@ -12,10 +12,10 @@ import pytest
 from destination.sdk import common_pb2 as common
 from destination.warehouse.postgres.database import PostgresWarehouse, RetryPolicy
 from destination_tester.files import Row
-from tests.cluster import Cluster
-from tests.fix_connector import Client, calling, column
-from tests.fix_postgres import Database
-from tests.fix_proxy import HOST, Proxy, Trap
+from tests.support.cluster import Cluster
+from tests.support.fix_connector import Client, calling, column
+from tests.support.fix_postgres import Database
+from tests.support.fix_proxy import HOST, Proxy, Trap
 
 TABLE = common.Table(name="t", columns=[column("id", common.LONG, key=True), column("text")])
 OLD: list[Row] = [{"id": i, "text": "old"} for i in range(100)]

@@ -22,12 +22,12 @@ from destination.warehouse.postgres.database import APPLICATION_NAME
 from destination.warehouse.postgres.embedded import embedded_postgres, psql_path
 from destination_tester.stored import comparable
 from tests import soak as package
-from tests.fix_proxy import Proxy
-from tests.fix_server import OwnServer, own_server
 from tests.soak.cluster import own_cluster
 from tests.soak.faults import Faults
 from tests.soak.tally import SCHEMA, Tally, judged, report
 from tests.soak.workers import PATIENCE_SECONDS, Bulk, History, Keyed, Plain, Several, Wide, Worker
+from tests.support.fix_proxy import Proxy
+from tests.support.fix_server import OwnServer, own_server
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results" / "soak.md"

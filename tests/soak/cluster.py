@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from tests.fix_server import SYSTEM_BINARIES, OwnServer, own_server
+from tests.support.fix_server import SYSTEM_BINARIES, OwnServer, own_server
 
 ZONES = ("UTC", "America/New_York", "Asia/Tokyo")
 """The coordinator's time zone, and those of the workers."""

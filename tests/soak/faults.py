@@ -11,9 +11,9 @@ from contextlib import suppress
 import psycopg
 
 from destination.warehouse.postgres.database import APPLICATION_NAME
-from tests.fix_proxy import COMMIT, Proxy, Trap
-from tests.fix_server import OwnServer
 from tests.soak.tally import SCHEMA, SEED, Tally
+from tests.support.fix_proxy import COMMIT, Proxy, Trap
+from tests.support.fix_server import OwnServer
 
 
 class Faults:

@@ -20,8 +20,8 @@ from destination_tester.files import BatchFiles, Row
 from destination_tester.model import TableModel
 from destination_tester.notation import UNMODIFIED, Cell
 from destination_tester.stored import ACTIVE, END, MILLISECOND, OPEN_END, START
-from tests.fix_connector import column
 from tests.soak.tally import SCHEMA, SEED, Tally
+from tests.support.fix_connector import column
 
 BASE = datetime(2024, 1, 1, tzinfo=UTC)
 IDS = 300

@@ -10,8 +10,8 @@ import pytest
 
 from destination.sdk import connector_sdk_pb2 as sdk
 from local_platform.__main__ import main
-from tests.fix_postgres import Database
-from tests.fix_secrets import MARK
+from tests.support.fix_postgres import Database
+from tests.support.fix_secrets import MARK
 from tests.sync.sources import Script, serving_source
 
 

@@ -19,7 +19,7 @@ from local_platform.sync.output import Secrets
 from local_platform.sync.process import parse_line
 from local_platform.sync.source import message_of
 from local_platform.sync.state import locked
-from tests.fix_secrets import MARK
+from tests.support.fix_secrets import MARK
 from tests.sync.fix_sync import Outcome, Syncs
 from tests.sync.messages import checkpoint, declaring, record, sending, table, upsert
 from tests.sync.sources import Script, serving_source

@@ -14,8 +14,8 @@ import pytest
 
 from destination.sdk import connector_sdk_pb2 as sdk
 from local_platform.sync.state import load
-from tests.fix_postgres import Database
-from tests.fix_server import OwnServer
+from tests.support.fix_postgres import Database
+from tests.support.fix_server import OwnServer
 from tests.sync import killing
 from tests.sync.fix_sync import Syncs
 from tests.sync.messages import checkpoint, upsert

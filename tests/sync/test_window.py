@@ -27,7 +27,7 @@ from local_platform.sync.names import Names, same_name
 from local_platform.sync.records import Gatherer
 from local_platform.sync.types import Type
 from local_platform.sync.window import Rows, Window, collapse
-from tests.examples import examples
+from tests.support.examples import examples
 from tests.sync.messages import record
 
 TYPES = {

@@ -21,13 +21,13 @@ from destination.telemetry.metrics import Metric
 from destination.warehouse.postgres.database import PostgresWarehouse, RetryPolicy
 from destination.warehouse.postgres.kind import connector
 from destination_tester.files import Row
-from tests.fix_collector import Collector
-from tests.fix_connector import Client, calling, column
-from tests.fix_postgres import Database
-from tests.fix_proxy import Proxy
-from tests.fix_secrets import MARK, forms
+from tests.support.fix_collector import Collector
+from tests.support.fix_connector import Client, calling, column
+from tests.support.fix_postgres import Database
+from tests.support.fix_proxy import Proxy
+from tests.support.fix_secrets import MARK, forms
+from tests.support.waiting import wait_until
 from tests.test_server import start
-from tests.waiting import wait_until
 
 TABLE = common.Table(name="told", columns=[column("id", common.LONG, key=True), column("text")])
 HISTORY = common.Table(

@@ -16,8 +16,8 @@ from destination_tester import configure, demo
 from destination_tester.__main__ import CALL_FAILED, DIFFERENT, main
 from destination_tester.model import TableModel
 from destination_tester.stored import RefusedError
-from tests.fix_files import SHARED
-from tests.fix_postgres import Database
+from tests.support.fix_files import SHARED
+from tests.support.fix_postgres import Database
 
 SAMPLE = demo.SAMPLE
 Run = Callable[..., int]

@@ -4,7 +4,7 @@ import pytest
 
 from destination.sdk import common_pb2 as common
 from destination_tester.console import Difference, RichOutput
-from tests.fix_connector import column
+from tests.support.fix_connector import column
 
 NAMES = [":warning:", "[red]", "[/]", "[link=x]y", "a[/b]c\\", "%s", "{0}"]
 

@@ -18,8 +18,8 @@ from destination_tester.conversions import (
     convert_column,
 )
 from destination_tester.notation import Unmodified, Value, from_text, to_text
-from tests.fix_connector import column
-from tests.strategies import values
+from tests.support.fix_connector import column
+from tests.support.strategies import values
 
 B, S, N, L = common.BOOLEAN, common.SHORT, common.INT, common.LONG
 D, F, DB = common.DECIMAL, common.FLOAT, common.DOUBLE

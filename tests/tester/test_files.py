@@ -17,7 +17,7 @@ from destination_tester.files import NULL_STRING, BatchFiles
 from destination_tester.inputs import Change, Define, read
 from destination_tester.model import TableModel
 from destination_tester.notation import Cell
-from tests.fix_connector import column
+from tests.support.fix_connector import column
 
 TIMESTAMP = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z")
 SYNCED = datetime(2025, 11, 21, 14, 59, 47, 315000, UTC)

@@ -26,7 +26,7 @@ from destination_tester.inputs import (
     Truncate,
 )
 from destination_tester.migrations import PLANS
-from tests.examples import examples
+from tests.support.examples import examples
 
 ODD = (
     None, True, False, "", "NULL", "null", "a", "1", "0000-01-01", "0000-01-01T00:00:00Z", "+12345-01-01",

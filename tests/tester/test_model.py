@@ -21,7 +21,7 @@ from destination_tester.stored import (
     SYNCED,
     RefusedError,
 )
-from tests.fix_connector import column
+from tests.support.fix_connector import column
 
 T1, T2, T3 = (datetime(2024, 1, day, tzinfo=UTC) for day in (1, 2, 3))
 KEY, V = column("id", common.INT, key=True), column("v")

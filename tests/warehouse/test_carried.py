@@ -16,10 +16,10 @@ from destination.warehouse.postgres.session import PostgresSession
 from destination_tester.files import Row
 from destination_tester.notation import UNMODIFIED
 from destination_tester.stored import END, START
-from tests.examples import examples
-from tests.fix_connector import Client, column
-from tests.fix_postgres import Database
-from tests.migrations import HISTORY, version
+from tests.support.examples import examples
+from tests.support.fix_connector import Client, column
+from tests.support.fix_postgres import Database
+from tests.support.migrations import HISTORY, version
 from tests.test_batches_property import require_equal_to_model
 
 TABLE = common.Table(

@@ -8,8 +8,8 @@ import pytest
 
 from destination.sdk import common_pb2 as common
 from destination.warehouse.postgres import session
-from tests.fix_connector import Client, column
-from tests.fix_postgres import Database
+from tests.support.fix_connector import Client, column
+from tests.support.fix_postgres import Database
 
 KEY = column("id", common.LONG, key=True)
 TABLE = common.Table(name="t", columns=[KEY, column("text")])

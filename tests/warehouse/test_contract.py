@@ -19,10 +19,10 @@ from destination.warehouse.citus.contract import SETTINGS as CLUSTERED
 from destination.warehouse.postgres.contract import CONTRACT, Setting
 from destination.warehouse.postgres.database import PostgresWarehouse
 from destination_tester.files import Row
-from tests.cluster import is_cluster
-from tests.fix_connector import column
-from tests.fix_postgres import own_database
-from tests.fix_roles import Role, plays_samples, role_of
+from tests.support.cluster import is_cluster
+from tests.support.fix_connector import column
+from tests.support.fix_postgres import own_database
+from tests.support.fix_roles import Role, plays_samples, role_of
 
 POISON = {
     "search_path": "public, pg_catalog",

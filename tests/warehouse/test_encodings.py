@@ -11,8 +11,8 @@ from psycopg import sql
 
 from destination.sdk import common_pb2 as common
 from destination_tester.files import Row
-from tests.fix_connector import column
-from tests.fix_roles import Role, plays_samples, role_of
+from tests.support.fix_connector import column
+from tests.support.fix_roles import Role, plays_samples, role_of
 
 TABLE = common.Table(
     name="t",

@@ -27,11 +27,11 @@ from destination.warehouse.tables import add_column
 from destination.wire import file_params_from_wire, table_from_wire
 from destination_tester.files import Row
 from destination_tester.stored import DELETED, SYNCED
-from tests import migrations
-from tests.fix_connector import Client, column
-from tests.fix_postgres import Database
-from tests.migrations import HISTORY, SOFT, T, soft_row, version
-from tests.waiting import wait_until
+from tests.support import migrations
+from tests.support.fix_connector import Client, column
+from tests.support.fix_postgres import Database
+from tests.support.migrations import HISTORY, SOFT, T, soft_row, version
+from tests.support.waiting import wait_until
 
 Call = Callable[[Client], Any]
 

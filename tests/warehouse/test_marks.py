@@ -6,8 +6,8 @@ from psycopg import sql
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
 from destination_tester.files import Row
-from tests.fix_connector import Client, column
-from tests.fix_postgres import Database
+from tests.support.fix_connector import Client, column
+from tests.support.fix_postgres import Database
 from tests.test_names import ID, comments, rename_column, table
 
 

@@ -13,9 +13,9 @@ import pytest
 from psycopg import sql
 
 from destination.warehouse.postgres.embedded import psql_path
-from tests.fix_postgres import own_database
-from tests.fix_roles import plays_samples, role_of
-from tests.fix_server import OwnServer, own_server
+from tests.support.fix_postgres import own_database
+from tests.support.fix_roles import plays_samples, role_of
+from tests.support.fix_server import OwnServer, own_server
 
 QUOTED = re.compile(r"'(?:[^']|'')*'")
 """Literals, which name nothing; identifiers in double quotes stay."""

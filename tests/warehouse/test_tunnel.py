@@ -19,10 +19,10 @@ from destination.warehouse.postgres import database
 from destination.warehouse.postgres.configuration import Configuration
 from destination.warehouse.postgres.database import PostgresWarehouse, RetryPolicy
 from destination_tester.files import Row
-from tests.fix_connector import Client, calling, column
-from tests.fix_server import OwnServer
-from tests.fix_ssh import SshServer, make_key, uploaded
-from tests.waiting import wait_until
+from tests.support.fix_connector import Client, calling, column
+from tests.support.fix_server import OwnServer
+from tests.support.fix_ssh import SshServer, make_key, uploaded
+from tests.support.waiting import wait_until
 
 TABLE = common.Table(name="t", columns=[column("id", common.LONG, key=True), column("text")])
 ROWS: list[Row] = [{"id": i, "text": f"text {i} " * 20} for i in range(20_000)]

@@ -13,8 +13,8 @@ from destination.warehouse.base import Session
 from destination.warehouse.postgres.configuration import Configuration
 from destination.warehouse.postgres.database import PostgresWarehouse, RetryPolicy
 from destination.warehouse.postgres.driver import driver_of
-from tests.fix_server import OwnServer
-from tests.waiting import wait_until
+from tests.support.fix_server import OwnServer
+from tests.support.waiting import wait_until
 
 MINUTE = 60_000
 

@@ -13,9 +13,10 @@ from sqlalchemy.exc import DBAPIError
 from destination.errors import RequestError
 from destination.schema import START, Column
 from destination.warehouse.base import Parameters, Result, Session
-from destination.warehouse.citus import comments, commits, diagnosis, distribution, settling, staged
+from destination.warehouse.citus import commits, diagnosis, distribution, settling, staged
 from destination.warehouse.citus.errors import INTERNAL_ERROR
 from destination.warehouse.citus.expressions import CitusExpressions
+from destination.warehouse.postgres import comments
 from destination.warehouse.postgres.marks import Mark
 from destination.warehouse.postgres.outcome import Transaction
 from destination.warehouse.postgres.session import DUPLICATE_KEY, PostgresSession
@@ -86,13 +87,15 @@ class CitusSession(CitusExpressions, PostgresSession):
         column = distribution.column_of(self, target.clause) if touched or key is not None else None
         gone = key is not None and column not in {self.name(each.name) for each in key}
         if column is None or not (gone or column in {each.name for each in touched}):
-            yield
+            with super().reshaping(target, touched, key):
+                yield
             return
         kept = comments.of(self, target.clause)
         distribution.gather(self, target.clause)
         self.mark(target.clause, [each.name for each in target.columns if each.made_here])
         comments.put_back(self, target.clause, kept)
-        yield
+        with super().reshaping(target, touched, key):
+            yield
         reshaped = self.get_table(target.name)
         self.place(reshaped.clause, reshaped.table.key_names)
 

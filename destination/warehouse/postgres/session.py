@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import count
 from typing import Any
 
@@ -19,13 +19,12 @@ from sqlalchemy.schema import (
     CreateTable,
     DropTable,
     SetColumnComment,
-    SetConstraintComment,
     SetTableComment,
 )
 
 from destination import telemetry
 from destination.cancellation import Cancellation
-from destination.schema import TEXT_TYPES, Table
+from destination.schema import TEXT_TYPES, Column, Table
 from destination.warehouse.base import (
     Commented,
     Parameters,
@@ -36,7 +35,7 @@ from destination.warehouse.base import (
 )
 from destination.warehouse.ddl import AlterTable
 from destination.warehouse.naming import STAGING_PREFIX, Naming
-from destination.warehouse.postgres import carrying, catalog, conversions, locks, types
+from destination.warehouse.postgres import carrying, catalog, comments, conversions, locks, types
 from destination.warehouse.postgres.contract import LOCK_TIMEOUT
 from destination.warehouse.postgres.copying import Copying
 from destination.warehouse.postgres.ddl import AlterColumnType
@@ -45,7 +44,7 @@ from destination.warehouse.postgres.errors import LOCK_NOT_AVAILABLE, sqlstate, 
 from destination.warehouse.postgres.expressions import PostgresExpressions
 from destination.warehouse.postgres.marks import Mark
 from destination.warehouse.postgres.outcome import Transaction, short_number
-from destination.warehouse.stored import StoredTable, TableName
+from destination.warehouse.stored import StoredColumn, StoredTable, TableName
 
 WHOLE_PAGES: dict[str, Any] = {"postgresql_with": {"toast_tuple_target": 8160}}
 """Rows are not moved to TOAST as long as they fit a page: compressing staged rows takes longer than all
@@ -163,17 +162,18 @@ class PostgresSession(PostgresExpressions, Session):
 
     def comment(self, target: Commented, comment: str | None) -> None:
         target.comment = comment
-        match target:
-            case sa.Table():
-                self.execute(SetTableComment(target))
-            case sa.Column():
-                self.execute(SetColumnComment(target))
-            case _:
-                self.execute(SetConstraintComment(target))
+        if isinstance(target, sa.Table):
+            self.execute(SetTableComment(target))
+        else:
+            self.execute(SetColumnComment(target))
 
-    def key_comment(self, table: sa.Table) -> str | None:
-        key = sa.inspect(self.connection).get_pk_constraint(table.name, table.schema)
-        return key.get("comment")
+    def reshaping(
+        self,
+        target: StoredTable,
+        touched: Collection[StoredColumn],  # noqa: ARG002
+        key: Sequence[Column] | None,
+    ) -> AbstractContextManager[None]:
+        return comments.kept_on_key(self, target) if key else nullcontext()
 
     def change_type(
         self, column: sa.Column[Any], type_name: str, value: sa.ColumnElement[Any]

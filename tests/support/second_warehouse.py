@@ -130,9 +130,6 @@ class SecondSession(Session):
     def comment(self, target: Commented, comment: str | None) -> None:
         pass
 
-    def key_comment(self, table: sa.Table) -> str | None:
-        return "a comment"
-
     def change_type(
         self, column: sa.Column[Any], type_name: str, value: sa.ColumnElement[Any]
     ) -> None:

@@ -12,8 +12,8 @@ import psycopg
 import pytest
 
 from destination.warehouse.postgres.embedded import embedded_postgres
-from tests.cluster import Cluster, is_cluster
-from tests.fix_secrets import WATCH
+from tests.support.cluster import Cluster, is_cluster
+from tests.support.fix_secrets import WATCH
 
 UNUSUAL = {
     "TimeZone": "Asia/Kathmandu",

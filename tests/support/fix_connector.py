@@ -19,7 +19,7 @@ from destination.warehouse.pool import WarehousePool
 from destination.warehouse.postgres.configuration import Configuration
 from destination.warehouse.postgres.kind import connector, postgres
 from destination_tester.files import BatchFiles, Row
-from tests.fix_secrets import WATCH
+from tests.support.fix_secrets import WATCH
 
 
 @contextmanager

@@ -1,18 +1,26 @@
-"""Keeps comments while Citus rebuilds a table, which loses them."""
+"""Keeps the comments of what is dropped and made again."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import LiteralString
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import LiteralString, NamedTuple
 
 import sqlalchemy as sa
 from psycopg import sql
 
+from destination.warehouse.base import Session
 from destination.warehouse.postgres.driver import as_sqlalchemy, driver_of, names_of
-from destination.warehouse.postgres.session import PostgresSession
+from destination.warehouse.stored import StoredTable
 
-Comment = tuple[LiteralString, str, str]
-"""What it is about, the name of that within the table, and the text."""
+
+class Comment(NamedTuple):
+    """What it is about, the name of that within the table, and the text."""
+
+    kind: LiteralString
+    name: str
+    text: str
+
 
 COMMENTS: LiteralString = """
     SELECT 'TABLE', '', d.description FROM pg_description d
@@ -31,22 +39,35 @@ COMMENTS: LiteralString = """
     WHERE d.classoid = 'pg_class'::regclass AND i.indrelid = {0}::regclass AND d.objsubid = 0"""
 
 
-def of(session: PostgresSession, table: sa.Table) -> Sequence[Comment]:
+def of(session: Session, table: sa.Table) -> list[Comment]:
     """All comments of a table, its columns, constraints and indexes."""
     name, _ = names_of(table)
     query = sql.SQL(COMMENTS).format(sql.Literal(name.as_string()))
     driver = driver_of(session.connection)
     with as_sqlalchemy(driver, COMMENTS):
-        return driver.execute(query).fetchall()
+        return [Comment(*row) for row in driver.execute(query)]
 
 
-def put_back(session: PostgresSession, table: sa.Table, comments: Sequence[Comment]) -> None:
-    """Comment again on a table that was rebuilt."""
-    for kind, name, text in comments:
-        session.execute_raw(_command(table, kind, name, text))
+@contextmanager
+def kept_on_key(session: Session, target: StoredTable) -> Iterator[None]:
+    """Carry the comments of a table's key over to the one that it has afterwards."""
+    about = {(kind, target.key_constraint) for kind in ("CONSTRAINT", "INDEX")}
+    kept = [each for each in of(session, target.clause) if (each.kind, each.name) in about]
+    yield
+    key = session.get_table(target.name).key_constraint if kept else None
+    if key is not None:
+        put_back(session, target.clause, [each._replace(name=key) for each in kept])
 
 
-def _command(table: sa.Table, kind: LiteralString, name: str, text: str) -> sql.Composed:
+def put_back(session: Session, table: sa.Table, comments: Iterable[Comment]) -> None:
+    """Comment again on what was made again."""
+    driver = driver_of(session.connection)
+    for comment in comments:
+        with as_sqlalchemy(driver, "COMMENT"):
+            driver.execute(_statement(table, *comment))
+
+
+def _statement(table: sa.Table, kind: LiteralString, name: str, text: str) -> sql.Composed:
     whole, _ = names_of(table)
     about = {
         "TABLE": whole,

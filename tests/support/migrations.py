@@ -7,7 +7,7 @@ from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
 from destination_tester.files import Row
 from destination_tester.stored import ACTIVE, DELETED, END, OPEN_END, START, SYNCED
-from tests.fix_connector import Client, column
+from tests.support.fix_connector import Client, column
 
 T = "2005-05-28T20:57:00Z"
 T_TIME = datetime(2005, 5, 28, 20, 57, tzinfo=UTC)

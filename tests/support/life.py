@@ -34,8 +34,8 @@ from destination_tester.stored import (
     SYNCED,
     comparable,
 )
-from tests.fix_connector import Client, column
-from tests.strategies import texts
+from tests.support.fix_connector import Client, column
+from tests.support.strategies import texts
 
 BASE = datetime(2020, 1, 1, tzinfo=UTC)
 VALUES: dict[common.DataType, st.SearchStrategy[Cell]] = {

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-SHARED = Path(__file__).parents[2] / "shared" / "fixtures"
+SHARED = Path(__file__).parents[3] / "shared" / "fixtures"
 
 
 @pytest.fixture(scope="session")

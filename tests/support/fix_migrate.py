@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.fix_connector import Client
-from tests.migrations import HISTORY, SOFT, T, soft_row, version
+from tests.support.fix_connector import Client
+from tests.support.migrations import HISTORY, SOFT, T, soft_row, version
 
 
 @pytest.fixture

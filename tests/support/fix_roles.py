@@ -17,7 +17,7 @@ from destination.warehouse.postgres.database import PostgresWarehouse
 from destination_tester import demo
 from destination_tester.__main__ import main
 from destination_tester.files import BatchFiles
-from tests.fix_connector import Client, reaching, serving
+from tests.support.fix_connector import Client, reaching, serving
 
 
 class Role:

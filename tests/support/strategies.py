@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from destination.sdk import common_pb2 as common
 from destination_tester.files import NULL_STRING, UNMODIFIED_STRING
 from destination_tester.notation import UNMODIFIED, Cell
-from tests.fix_secrets import MARK
+from tests.support.fix_secrets import MARK
 
 NASTY_TEXTS = (
     "",
