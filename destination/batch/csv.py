@@ -23,7 +23,7 @@ from destination.ahead import ahead, handing_over
 from destination.batch.decimals import fit_precision
 from destination.batch.decoding import Converter, Decoder
 from destination.batch.decompression import DecompressingReader
-from destination.batch.values import count_byte, holds_hexadecimal, overflowed
+from destination.batch.values import count_byte, overflowed
 from destination.errors import BatchFileError
 from destination.memory import FORMS, Part, Reservation
 from destination.rows import MAX_DECIMAL_DIGITS, arrow_type
@@ -214,6 +214,10 @@ class BlockReader:
         self._typed = TypedColumns(decoder)
 
     @cached_property
+    def _careful(self) -> TypedColumns:
+        return TypedColumns(self._decoder, as_texts=INTEGER_TYPES)
+
+    @cached_property
     def _texts(self) -> arrow_csv.ConvertOptions:
         return self._options(self._decoder.columns, pa.string())
 
@@ -251,21 +255,15 @@ class BlockReader:
 
     def _read_typed(self, block: bytes) -> pa.RecordBatch | None:
         """The block's rows, or None where a value cannot be read straight into its type."""
+        # Arrow reads integers in hexadecimal too, and by their bits.
+        decimal = len(block) <= BLOCK_BYTES and b"0x" not in block and b"0X" not in block
+        typed = self._typed if decimal else self._careful
         try:
-            arrays = self._parse(block, self._typed.options)
-            if b"0x" in block or b"0X" in block:
-                self._require_decimal(block)
+            arrays = self._parse(block, typed.options)
             masks = self._masks(block, arrays) if self._decoder.unmodified_string else None
-            return self._typed.decode(arrays, self._first_row, masks)
+            return typed.decode(arrays, self._first_row, masks)
         except pa.ArrowInvalid:
             return None
-
-    def _require_decimal(self, block: bytes) -> None:
-        """Raise pa.ArrowInvalid if integers of a block are hexadecimal, as other texts of it may be."""
-        integers = [column for column in self._decoder.columns if column.type in INTEGER_TYPES]
-        texts = self._parse(block, self._options(integers, pa.string())) if integers else []
-        if any(map(holds_hexadecimal, texts)):
-            raise pa.ArrowInvalid("hexadecimal number")
 
     def _masks(self, block: bytes, arrays: Sequence[pa.Array]) -> dict[str, pa.Array]:
         """What of the columns is modified in which unmodified values may have been read as nulls.
