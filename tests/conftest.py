@@ -1,8 +1,13 @@
 """Fixtures for all tests."""
 
+import signal
+
 from tests.support.examples import load_profile
 
 load_profile()
+
+# Programs that the tests start end by it. A shell has jobs in the background ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = [
     "tests.support.fix_secrets",

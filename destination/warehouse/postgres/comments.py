@@ -24,28 +24,27 @@ class Comment(NamedTuple):
 
 COMMENTS: LiteralString = """
     SELECT 'TABLE', '', d.description FROM pg_description d
-    WHERE d.classoid = 'pg_class'::regclass AND d.objoid = {0}::regclass AND d.objsubid = 0
+    WHERE d.classoid = 'pg_class'::regclass AND d.objoid = %(table)s::regclass AND d.objsubid = 0
     UNION ALL
     SELECT 'COLUMN', a.attname, d.description FROM pg_description d
     JOIN pg_attribute a ON a.attrelid = d.objoid AND a.attnum = d.objsubid
-    WHERE d.classoid = 'pg_class'::regclass AND d.objoid = {0}::regclass AND d.objsubid > 0
+    WHERE d.classoid = 'pg_class'::regclass AND d.objoid = %(table)s::regclass AND d.objsubid > 0
     UNION ALL
     SELECT 'CONSTRAINT', k.conname, d.description FROM pg_description d
     JOIN pg_constraint k ON k.oid = d.objoid
-    WHERE d.classoid = 'pg_constraint'::regclass AND k.conrelid = {0}::regclass
+    WHERE d.classoid = 'pg_constraint'::regclass AND k.conrelid = %(table)s::regclass
     UNION ALL
     SELECT 'INDEX', c.relname, d.description FROM pg_description d
     JOIN pg_index i ON i.indexrelid = d.objoid JOIN pg_class c ON c.oid = i.indexrelid
-    WHERE d.classoid = 'pg_class'::regclass AND i.indrelid = {0}::regclass AND d.objsubid = 0"""
+    WHERE d.classoid = 'pg_class'::regclass AND i.indrelid = %(table)s::regclass AND d.objsubid = 0"""
 
 
 def of(session: Session, table: sa.Table) -> list[Comment]:
     """All comments of a table, its columns, constraints and indexes."""
     name, _ = names_of(table)
-    query = sql.SQL(COMMENTS).format(sql.Literal(name.as_string()))
     driver = driver_of(session.connection)
     with as_sqlalchemy(driver, COMMENTS):
-        return [Comment(*row) for row in driver.execute(query)]
+        return [Comment(*row) for row in driver.execute(COMMENTS, {"table": name.as_string()})]
 
 
 @contextmanager
