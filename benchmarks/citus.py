@@ -1,4 +1,4 @@
-"""Loads into a distributed table of a Citus cluster, beside psql on the same coordinator."""
+"""Loads into a distributed table of a Citus cluster, beside psql or a table on the coordinator."""
 
 from __future__ import annotations
 
@@ -47,6 +47,38 @@ def citus(sides: Sides) -> Iterator[Result]:
     sides.drop(COMMON.name)
 
 
+def growth(sides: Sides) -> Iterator[Result]:
+    """10,000,000 rows and small batches into them, beside the same on the coordinator alone."""
+    loads = [
+        _load(sides, range(first, first + MILLION), f"growth-{first}")
+        for first in range(0, 10 * MILLION, MILLION)
+    ]
+    batches = {
+        "first load of 10,000,000": loads,
+        "upsert of 1 % of 10,000,000": [_load(sides, range(0, 10 * MILLION, 100), "hundredth")],
+        "1,000 rows into 10,000,000": [_load(sides, range(0, 10 * MILLION, 10_000), "small")],
+    }
+    seconds: dict[str, list[float]] = {case: [] for case in batches}
+    for alone in (True, False):
+        sides.create(COMMON)
+        _require_distributed(sides)
+        if alone:
+            sides.connection.execute(
+                "SELECT undistribute_table(%s::regclass)", [f"{SCHEMA}.{COMMON.name}"]
+            )
+        for case, files in batches.items():
+            sides.settle()
+            seconds[case].append(sides.write(files))
+            if files is loads:
+                sides.connection.execute(f"VACUUM ANALYZE {SCHEMA}.{COMMON.name}")
+    for case, files in batches.items():
+        local, distributed = seconds[case]
+        rows = sum(each.rows for each in files)
+        megabytes = sum(each.megabytes for each in files)
+        yield Result(case, rows, megabytes, distributed, "the coordinator alone", local)
+    sides.drop(COMMON.name)
+
+
 def _load(sides: Sides, ids: range, name: str) -> Load:
     return write(sides.files, COMMON, Generator(ids.start + 1).rows(COMMON, ids), name)
 
@@ -72,4 +104,4 @@ def _require_distributed(sides: Sides) -> None:
         raise SystemExit("the connector's table is not distributed: has the cluster workers?")
 
 
-GROUP: dict[str, Case] = {"citus": citus}
+GROUP: dict[str, Case] = {"citus": citus, "citus_growth": growth}

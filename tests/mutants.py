@@ -76,13 +76,13 @@ SUBJECTS: dict[str, str] = {
     "warehouse/postgres/catalog": "tables alter names keys warehouse/shadowing",
     "warehouse/postgres/session": "write_batch first_load straight_copy keys",
     "warehouse/postgres/carrying": "warehouse/carried write_batch",
-    "warehouse/postgres/types": "types tables",
+    "warehouse/postgres/types": "types tables warehouse/types",
     "warehouse/postgres/conversions": "conversions",
     "warehouse/postgres/marks": "warehouse/marks",
-    "warehouse/postgres/locks": "warehouse/locks",
+    "warehouse/postgres/locks": "warehouse/locks waiting warehouse/claim",
     "warehouse/postgres/contract": "warehouse/contract",
     "warehouse/postgres/outcome": "outages",
-    "warehouse/postgres/errors": "warehouse/errors refusals",
+    "warehouse/postgres/errors": "warehouse/errors refusals bad_input connection permissions",
 }
 """The tests whose subject a module is, `a/b` for `tests/a/test_b.py`; others may notice more."""
 
