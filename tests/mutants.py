@@ -81,7 +81,7 @@ SUBJECTS: dict[str, str] = {
     "warehouse/postgres/marks": "warehouse/marks",
     "warehouse/postgres/locks": "warehouse/locks waiting warehouse/claim",
     "warehouse/postgres/contract": "warehouse/contract",
-    "warehouse/postgres/outcome": "outages",
+    "warehouse/postgres/outcome": "outages faults",
     "warehouse/postgres/errors": "warehouse/errors refusals bad_input connection permissions",
 }
 """The tests whose subject a module is, `a/b` for `tests/a/test_b.py`; others may notice more."""
