@@ -62,7 +62,7 @@ SUBJECTS: dict[str, str] = {
     "batch/values": "batch/values batch/csv",
     "batch/zstd_frames": "batch/zstd_frames batch/decompression",
     "warehouse/naming": "names",
-    "warehouse/stored": "names loading_keys bad_input permissions",
+    "warehouse/stored": "names loading_keys bad_input warehouse/contract",
     "warehouse/tables": "tables names outages",
     "warehouse/altering": "alter",
     "warehouse/staging": "write_batch keys widths",

@@ -104,7 +104,9 @@ def test_lock_of_somebody_else_is_told_with_its_holder(
     line = told(caplog, f"session {pid}")[0]
     assert line.startswith(f'retrying: table "{client.schema}"."t"')
     assert f", locked by session {pid} (" in line
+    assert 'user "' in line
     assert 'application "theirs"' in line
+    assert " more;" not in line
     assert f"SELECT pg_terminate_backend({pid})" in line
     assert "a lock was not to be had in time" in line
 

@@ -1,5 +1,6 @@
 """WriteBatch, from batch files to rows in PostgreSQL."""
 
+import random
 from pathlib import Path
 
 import pytest
@@ -180,3 +181,32 @@ def test_rows_that_refer_to_replaced_ones_stay_and_no_trigger_sees_them_go(
     assert database.execute("SELECT DISTINCT text FROM {schema}.t") == [("new",)]
     assert database.execute("SELECT count(*) FROM {schema}.child") == [(60,)]
     assert database.rows("gone") == []
+
+
+def test_partial_rows_of_many_keys_inherit_each_from_their_own(
+    client: Client, database: Database
+) -> None:
+    """In a file that is too large to travel in statements."""
+    table = common.Table(
+        name="t", columns=[column("id", common.INT, key=True), *map(column, ("a", "b", "pad"))]
+    )
+    keys = range(50)
+    assert client.create(table).success
+    assert client.write(
+        table, replace=[[{"id": key, "a": "a", "b": f"b{key}", "pad": ""} for key in keys]]
+    ).success
+    large = [random.Random(key).randbytes(4000).hex() for key in keys]
+    first: list[Row] = [
+        {"id": key, "a": f"x{key}", "b": UNMODIFIED, "pad": pad} for key, pad in enumerate(large)
+    ]
+    second: list[Row] = [
+        {"id": key, "a": UNMODIFIED, "b": f"y{key}", "pad": UNMODIFIED} for key in keys if key % 2
+    ]
+    third: list[Row] = [
+        {"id": key, "a": UNMODIFIED, "b": UNMODIFIED, "pad": f"z{key}"} for key in keys if key % 3
+    ]
+    assert client.write(table, update=[[*first, *second, *third]]).success
+    assert sorted(database.rows("t")) == [
+        (key, f"x{key}", f"y{key}" if key % 2 else f"b{key}", f"z{key}" if key % 3 else large[key])
+        for key in keys
+    ]

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from destination.errors import TunnelLostError
-from destination.warehouse.postgres.errors import is_connection_lost, is_transient
+from destination.warehouse.postgres.errors import explain, is_connection_lost, is_transient
 
 STATES = sorted(
     {
@@ -89,3 +89,27 @@ def test_errors_without_sqlstate_are_retried_if_they_may_pass(
     error: Exception, *, passes: bool
 ) -> None:
     assert is_transient(error) == passes
+
+
+def told(connection: psycopg.Connection, statement: str) -> str:
+    """What is told of a statement that the server refuses."""
+    with pytest.raises(psycopg.Error) as refused:
+        connection.execute(statement)
+    return str(explain(error_of(refused.value, statement), "subject"))
+
+
+def test_words_of_the_server_are_told_where_they_can_hold_no_row(
+    session_connection: psycopg.Connection,
+) -> None:
+    assert told(session_connection, "CREATE SCHEMA pg_reserved").startswith(
+        'subject: unacceptable schema name "pg_reserved"'
+    )
+    sleep, ended = "pg_sleep(9)", "canceling statement due to statement timeout"
+    session_connection.execute("SET statement_timeout TO 1")
+    try:
+        assert ended in told(session_connection, f"SELECT {sleep}")
+        within = told(session_connection, f"DO $$ BEGIN PERFORM {sleep}; END $$")
+    finally:
+        session_connection.execute("RESET statement_timeout")
+    assert ended not in within
+    assert "57014" in within or "cancel" in within
