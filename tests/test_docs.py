@@ -8,6 +8,7 @@ import pytest
 
 from destination import errors
 from destination.batch.decryption import DAMAGED
+from destination.batch.temporal import TOO_EARLY, TOO_LATE_A_DAY, TOO_LATE_AN_INSTANT
 from destination.batch.values import NOT_BASE64
 from destination.warehouse.postgres.errors import CONNECTION_REMEDIES, WORDING
 
@@ -17,6 +18,9 @@ FURTHER = [
     "held U+0000, which was removed",
     "is not a valid",
     "is NULL, but part of the primary key",
+    TOO_EARLY,
+    TOO_LATE_A_DAY,
+    TOO_LATE_AN_INSTANT,
 ]
 """Messages that are put together elsewhere."""
 ROOT = Path(__file__).parents[1]

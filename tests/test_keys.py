@@ -282,6 +282,8 @@ REFUSED = (
     Kind("jsonb", ("", ""), '"\\u0000"', common.JSON),
     Kind("date", ("", ""), "2020-02-30"),
     Kind("bit(3)", ("", ""), "1010"),
+    Kind("tsvector", ("", ""), "'"),
+    Kind("tsquery", ("", ""), "a &"),
 )
 
 

@@ -186,6 +186,7 @@ def test_standby_is_a_task_that_names_the_primary(
     with calling(lambda _: connect(), schema, tmp_path) as client, standby(outage.server):
         for answer in (client.write(KEYED, replace=[ROWS]), client.create(KEYED)):
             assert "connect to the primary server" in answer.task.message, answer
+            assert "free disk space" in answer.task.message
             assert "tried for" in answer.task.message
         failure = client.stub.Test(common.TestRequest(name="permissions")).failure
         assert "primary" in failure

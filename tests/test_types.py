@@ -162,14 +162,18 @@ def test_text_not_of_its_type_is_a_task_that_says_where(
 def test_null_and_unmodified_in_quotes(
     client: Client, database: Database, kind: common.DataType
 ) -> None:
+    text = next(text for k, _, texts in TEXTS if k == kind for text in texts if text.strip())
     table = common.Table(name="typed", columns=[column("id", key=True), column("value", kind)])
     assert client.create(table).success
     null = client.files.write_bytes("null", f'id,value\na,"{NULL_STRING}"\n'.encode())
     assert client.send(table, replace_files=[null]).success
     assert database.rows("typed") == [("a", None)]
+    assert client.write(table, replace=[[{"id": "a", "value": text}]]).success
+    before = database.rows("typed")
+    assert before != [("a", None)]
     kept = client.files.write_bytes("kept", f'id,value\na,"{UNMODIFIED_STRING}"\n'.encode())
     assert client.send(table, update_files=[kept]).success
-    assert database.rows("typed") == [("a", None)]
+    assert database.rows("typed") == before
 
 
 def test_parquet_native_values_arrive_exactly(client: Client, database: Database) -> None:

@@ -318,6 +318,17 @@ def test_int96_of_any_year(year: int) -> None:
         assert batch["v"].to_pylist() == [moment.replace(tzinfo=UTC)]
 
 
+def test_digits_of_int96_below_the_microsecond_are_cut_downwards() -> None:
+    sink = io.BytesIO()
+    array = pa.array([-1001, 1999, 0], pa.timestamp("ns"))
+    arrow_parquet.write_table(pa.table({"v": array}), sink, use_deprecated_int96_timestamps=True)
+    with Budget().reserve() as reservation:
+        file = parquet.File(pa.py_buffer(sink.getvalue()))
+        decoder = Decoder([column(DataType.UTC_DATETIME)], NULL, Notices())
+        (batch,) = parquet.read_rows(file, decoder, reservation)
+    assert batch["v"].cast(pa.int64()).to_pylist() == [-2, 1, 0]
+
+
 @pytest.mark.parametrize("target", TARGETS, ids=lambda kind: kind.value)
 def test_column_of_nulls_is_of_any_type(target: DataType) -> None:
     for kind in (pa.null(), pa.duration("us"), pa.float64(), pa.bool_()):

@@ -115,7 +115,7 @@ def test_difference_is_shown_and_ends_with_its_code(
 
 
 def test_connector_that_is_not_there_ends_with_its_code(inputs: Path) -> None:
-    assert main([str(inputs), "--port", "1"]) == CALL_FAILED
+    assert main([str(inputs), "--port", "1"]) == CALL_FAILED == 2
 
 
 def test_directory_without_inputs_is_told(tmp_path: Path, server_port: int) -> None:

@@ -63,6 +63,9 @@ def test_commit_whose_answer_is_no_answer_of_the_server() -> None:
     [
         (None, "connection refused", True),
         (None, "no words that are known", True),
+        (None, "max clients reached in session mode", True),
+        (None, "remaining connection slots are reserved for roles with privileges", True),
+        (None, "cannot connect to server", True),
         (None, "password authentication failed for user", False),
         ("SELECT 1", "password authentication failed for user", True),
     ],

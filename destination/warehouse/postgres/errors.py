@@ -137,7 +137,9 @@ WORDING = {
     "57014": "the statement was cancelled",
     "57P": "the server ended the session",
 }
-REFUSED_VALUES = ("22", "23502", "23514")
+BAD_SYNTAX = "42601"
+"""Of statements, which ours never are, and of texts that are no tsvector or tsquery."""
+REFUSED_VALUES = ("22", "23502", "23514", BAD_SYNTAX)
 """The SQLSTATEs, or how they begin, of values that a type or a domain refuses."""
 IN_THE_WAY = (
     "drop the default, index, constraint or generated column that uses the column, then retry; where "
@@ -176,7 +178,7 @@ REMEDIES = {
 STAGING = re.compile(r'\s*CREATE (?:TEMPORARY TABLE|TABLE "?pg_temp"?\.)')
 CREATED_IN = re.compile(rf"\s*CREATE TABLE ({NAME})\.")
 TOUCHED = re.compile(rf"(?:TABLE|INTO|UPDATE|FROM|COPY|COLUMN) ({NAME})\.({NAME})")
-ABOUT_VALUES = ("22", "54001")
+ABOUT_VALUES = ("22", "54001", BAD_SYNTAX)
 """The SQLSTATEs of values that a type refuses."""
 
 
