@@ -2,12 +2,17 @@
 
 import os
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
+import grpc
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
+from destination.warehouse import tables
 from destination_tester.files import NULL_STRING, UNMODIFIED_STRING, BatchFiles, Row, encrypt
 from tests.support.fix_connector import Client, column
 from tests.support.fix_postgres import Database
@@ -218,3 +223,36 @@ def test_layer_that_is_unknown_is_a_task(client: Client, database: Database, fie
     answer = client.stub.WriteBatch(request)
     assert f"{field} 99 of the batch files is not supported" in answer.task.message, answer
     assert database.rows("t") == []
+
+
+@pytest.mark.parametrize(
+    "array",
+    [pa.array([True]), pa.array([datetime(2020, 1, 1, tzinfo=UTC)]), pa.array([[1]])],
+    ids=lambda array: str(array.type),
+)
+def test_parquet_column_that_is_no_number_is_told(
+    client: Client, database: Database, array: pa.Array
+) -> None:
+    table = common.Table(
+        name="t", columns=[column("id", common.INT, key=True), column("v", common.DECIMAL)]
+    )
+    assert client.create(table).success
+    client.files.format = sdk.PARQUET
+    content = pa.BufferOutputStream()
+    parquet.write_table(pa.table({"id": pa.array([1], pa.int32()), "v": array}), content)
+    path = client.files.write_bytes("v.parquet", content.getvalue().to_pybytes())
+    assert 'column "v"' in client.send(table, replace_files=[path]).task.message
+    assert database.rows("t") == []
+
+
+def test_what_a_library_does_not_implement_is_no_call_that_we_lack(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def describe(*_: object) -> None:
+        raise pa.ArrowNotImplementedError(SECRET)
+
+    monkeypatch.setattr(tables, "describe", describe)
+    with pytest.raises(grpc.RpcError) as raised:
+        client.describe("t")
+    assert raised.value.code() is grpc.StatusCode.INTERNAL
+    assert SECRET not in raised.value.details()

@@ -245,6 +245,18 @@ def test_history_migration_leaves_out_what_the_warehouse_generates(
     twice(history, "t", **sync_mode(sdk.SOFT_DELETE_TO_HISTORY, DELETED))
 
 
+def test_copy_to_history_mode_takes_what_the_warehouse_generates_as_values(
+    soft: Client, database: Database
+) -> None:
+    database.execute(
+        "ALTER TABLE {schema}.t ADD twice int GENERATED ALWAYS AS (id * 2) STORED,"
+        " ADD number int GENERATED ALWAYS AS IDENTITY"
+    )
+    twice(soft, "t", **copy_to_history("t", "versions"))
+    copied = ("id", "twice", "number")
+    assert sorted(database.rows("versions", *copied)) == sorted(database.rows("t", *copied))
+
+
 def test_row_of_which_it_is_not_known_whether_it_is_deleted_is_active(
     client: Client, database: Database
 ) -> None:

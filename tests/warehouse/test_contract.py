@@ -216,6 +216,24 @@ def test_batches_of_one_table_at_once_apply_one_after_the_other(own_role: Role, 
             assert own_role.connection.execute(query).fetchall() == [(round_, round_)]
 
 
+@pytest.mark.parametrize("at", ["ROLE", "DATABASE"])
+def test_every_transaction_reads_what_was_committed_before_each_statement(
+    own_role: Role, at: str
+) -> None:
+    with poisoned(own_role, at, {"default_transaction_isolation": "serializable"}):
+        warehouse = PostgresWarehouse(own_role.parameters)
+        for run in (warehouse.read, warehouse.transact):
+            isolation = run(
+                "isolation",
+                lambda session: session.connection.exec_driver_sql(
+                    "SELECT pg_catalog.current_setting('transaction_isolation')"
+                ).scalar(),
+                Cancellation(),
+            )
+            assert isolation == "read committed"
+        warehouse.close()
+
+
 @pytest.mark.parametrize(
     "name", ["statement_timeout", "transaction_timeout", "idle_in_transaction_session_timeout"]
 )
