@@ -1,9 +1,11 @@
 """What PostgreSQL refuses late: told with its cause, the column and a remedy that helps."""
 
+import psycopg
 import pytest
 
 from destination.sdk import common_pb2 as common
 from destination_tester.files import Row
+from destination_tester.notation import UNMODIFIED
 from tests.support.fix_connector import Client, column
 from tests.support.fix_postgres import Database
 
@@ -98,3 +100,29 @@ def test_row_that_no_partition_takes(client: Client, database: Database) -> None
         answer = client.write(wanted, replace=[[{"id": 10 + number, "v": "a"}]])
         assert "no partition takes a row: create a partition" in answer.task.message
     assert database.rows("t") == [(1, "a")]
+
+
+def test_column_of_an_extension_takes_what_its_type_takes(
+    client: Client, database: Database
+) -> None:
+    wanted = table(ID, TEXT, column("w"))
+    assert client.create(wanted).success
+    try:
+        database.execute("CREATE EXTENSION IF NOT EXISTS vector SCHEMA {schema}")
+    except psycopg.errors.FeatureNotSupported:
+        pytest.skip("this server has no extension vector")
+    database.execute("ALTER TABLE {schema}.t ALTER v TYPE {schema}.vector(3) USING NULL")
+    assert client.write(wanted, replace=[[{"id": 1, "v": "[1,2,3]", "w": "a"}]]).success
+    updates: list[Row] = [
+        {"id": 1, "v": "[4,5,6]", "w": UNMODIFIED},
+        {"id": 1, "v": UNMODIFIED, "w": "b"},
+    ]
+    assert client.write(wanted, update=[updates]).success
+    query = "SELECT v::text, w FROM {schema}.t"
+    assert database.execute(query) == [("[4,5,6]", "b")]
+    for kind in ("replace", "update"):
+        rows: list[Row] = [{"id": 1, "v": "marked", "w": "c"}]
+        message = client.write(wanted, **{kind: [rows]}).task.message
+        assert 'row 1, column "v"' in message
+        assert "marked" not in message
+    assert database.execute(query) == [("[4,5,6]", "b")]
