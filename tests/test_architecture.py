@@ -99,6 +99,20 @@ def test_module_says_what_it_is_for_and_is_one_thing(path: Path) -> None:
     assert len(source.splitlines()) <= LIMIT
 
 
+IN_THE_CHILD = {"preexec_fn", "user", "group", "extra_groups"}
+"""What has subprocess fork, and go on in the child where gRPC's threads may abort."""
+
+
+@pytest.mark.parametrize("path", WHOLE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_process_is_started_by_a_fork_that_goes_on_in_the_child(path: Path) -> None:
+    for node in nodes(path):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in {
+            "subprocess.Popen",
+            "subprocess.run",
+        }:
+            assert IN_THE_CHILD.isdisjoint({each.arg for each in node.keywords}), path
+
+
 PLATFORM = sorted((ROOT / "local_platform").rglob("*.py"))
 
 

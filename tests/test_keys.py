@@ -284,6 +284,7 @@ REFUSED = (
     Kind("bit(3)", ("", ""), "1010"),
     Kind("tsvector", ("", ""), "'"),
     Kind("tsquery", ("", ""), "a &"),
+    Kind("jsonpath", ("", ""), "$.["),
 )
 
 

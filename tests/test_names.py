@@ -2,7 +2,6 @@
 
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,6 +17,7 @@ from destination_tester.notation import UNMODIFIED
 from destination_tester.stored import ACTIVE, DELETED, END, OPEN_END, START, SYNCED
 from tests.support.fix_connector import Client, column
 from tests.support.fix_postgres import Database, lose_comments
+from tests.support.migrations import rename_column, rename_table
 from tests.support.strategies import NASTY_NAMES
 
 NAMING = TRAITS.naming
@@ -35,16 +35,6 @@ words = names | st.just("")
 
 def table(*columns: common.Column, name: str = "t") -> common.Table:
     return common.Table(name=name, columns=columns)
-
-
-def rename_column(source: str, target: str) -> dict[str, Any]:
-    renamed = sdk.RenameColumn(from_column=source, to_column=target)
-    return {"rename": sdk.RenameOperation(rename_column=renamed)}
-
-
-def rename_table(source: str, target: str) -> dict[str, Any]:
-    renamed = sdk.RenameTable(from_table=source, to_table=target)
-    return {"rename": sdk.RenameOperation(rename_table=renamed)}
 
 
 def comments(database: Database, name: str) -> dict[object, object]:

@@ -2,10 +2,11 @@
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 import psycopg
@@ -216,6 +217,11 @@ def test_batches_of_one_table_at_once_apply_one_after_the_other(own_role: Role, 
             assert own_role.connection.execute(query).fetchall() == [(round_, round_)]
 
 
+def asking(query: str) -> Callable[[Session], Any]:
+    """Work that asks for one value."""
+    return lambda session: session.connection.exec_driver_sql(query).scalar()
+
+
 @pytest.mark.parametrize("at", ["ROLE", "DATABASE"])
 def test_every_transaction_reads_what_was_committed_before_each_statement(
     own_role: Role, at: str
@@ -223,14 +229,8 @@ def test_every_transaction_reads_what_was_committed_before_each_statement(
     with poisoned(own_role, at, {"default_transaction_isolation": "serializable"}):
         warehouse = PostgresWarehouse(own_role.parameters)
         for run in (warehouse.read, warehouse.transact):
-            isolation = run(
-                "isolation",
-                lambda session: session.connection.exec_driver_sql(
-                    "SELECT pg_catalog.current_setting('transaction_isolation')"
-                ).scalar(),
-                Cancellation(),
-            )
-            assert isolation == "read committed"
+            query = "SELECT pg_catalog.current_setting('transaction_isolation')"
+            assert run("isolation", asking(query), Cancellation()) == "read committed"
         warehouse.close()
 
 
@@ -242,14 +242,8 @@ def test_work_takes_longer_than_a_timeout_of_the_role(own_role: Role, name: str)
         pytest.skip(f"this server has no {name}")
     with poisoned(own_role, "ROLE", {name: "200ms"}):
         warehouse = PostgresWarehouse(own_role.parameters)
-        slept = warehouse.transact(
-            "sleep",
-            lambda session: session.connection.exec_driver_sql(
-                "SELECT pg_catalog.pg_sleep(0.5)::text"
-            ).scalar(),
-            Cancellation(),
-        )
-        assert slept == ""
+        sleep = asking("SELECT pg_catalog.pg_sleep(0.5)::text")
+        assert warehouse.transact("sleep", sleep, Cancellation()) == ""
         warehouse.transact("pause", lambda _: Cancellation().sleep(0.5), Cancellation())
         warehouse.close()
 
