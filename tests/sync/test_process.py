@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 
 import grpc
 import pytest
@@ -12,6 +13,7 @@ from destination.sdk import destination_sdk_pb2 as sdk
 from destination.sdk import destination_sdk_pb2_grpc as sdk_grpc
 from destination_tester.client import open_channel
 from local_platform.sync.process import Source
+from tests.support.waiting import wait_until
 
 
 @contextmanager
@@ -38,12 +40,16 @@ def calls_under_way() -> Iterator[None]:
     server.stop(None).wait()
 
 
+def _has_ended(source: Source) -> bool:
+    return source.ended
+
+
 @pytest.mark.slow
 def test_source_starts_among_calls_of_grpc() -> None:
     printed: list[str] = []
     with calls_under_way():
-        for _ in range(200):
+        for _ in range(100):
             source = Source(["echo", "started"], lambda _, message: printed.append(message))
-            source.wait_for_lines()
+            wait_until(partial(_has_ended, source))
             source.stop()
-    assert printed == ["started"] * 200
+    assert printed == ["started"] * 100
