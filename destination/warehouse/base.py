@@ -192,10 +192,6 @@ class Session(Expressions, ABC):
         The mark outlives comments and dumps, and holds for the column's present name alone.
         """
 
-    def stands_alone(self, target: StoredTable) -> bool:
-        """Whether rows may be deleted and inserted again without anybody noticing."""
-        return target.standalone
-
     def narrows(self, target: StoredTable) -> bool:  # noqa: ARG002
         """Whether a statement may look at the records of staged rows alone within what it changes by."""
         return True

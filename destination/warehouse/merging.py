@@ -186,7 +186,7 @@ def _may_replace_rows(session: Session, target: StoredTable, staged: Staged) -> 
     Few rows of a large table are scattered over it: an upsert visits each page once.
     """
     whole = {column.name for column in staged.columns} == {c.name for c in target.columns}
-    if not (target.mergeable and whole and session.stands_alone(target)):
+    if not (target.mergeable and whole and target.standalone):
         return False
     size = sum(session.size(part.table) for part in staged.parts)
     return size * TABLE_SHARE >= session.size(target.clause)

@@ -26,12 +26,6 @@ KNOWN: LiteralString = """
 RULES: LiteralString = """
     SELECT EXISTS (SELECT FROM pg_rewrite r JOIN pg_dist_partition d ON d.logicalrelid = r.ev_class
                    WHERE r.ev_class = {}::regclass)"""
-ALONE: LiteralString = """
-    SELECT NOT (c.relhasrules OR c.relrowsecurity)
-       AND NOT EXISTS (SELECT FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
-                       WHERE t.tgrelid = c.oid AND p.proname <> 'citus_truncate_trigger')
-    FROM pg_class c JOIN pg_dist_partition d ON d.logicalrelid = c.oid AND d.partmethod = 'h'
-    WHERE c.oid = {}::regclass"""
 DISTRIBUTE: LiteralString = """
     WITH mine AS (
         SELECT attname AS name, atttypid, attcollation AS own FROM pg_attribute
@@ -76,11 +70,6 @@ def has_rules(session: PostgresSession, table: sa.Table) -> bool:
     return _ask(session, sql.SQL(RULES).format(_literal(table))) is True
 
 
-def stands_alone(session: PostgresSession, table: sa.Table) -> bool:
-    """Whether a table is distributed, and nothing but that refers to its rows."""
-    return _ask(session, sql.SQL(ALONE).format(_literal(table))) is True
-
-
 def is_reference(session: PostgresSession, table: sa.Table) -> bool:
     """Whether every node has all rows of a table."""
     return _ask(session, sql.SQL(REFERENCE).format(_literal(table))) is True
@@ -96,16 +85,6 @@ def gather(session: PostgresSession, table: sa.Table) -> None:
     """Bring a distributed table's rows together at the coordinator."""
     session.execute_raw(sql.SQL(SEQUENTIAL))
     session.execute_raw(sql.SQL("SELECT undistribute_table({})").format(_literal(table)))
-
-
-def size(session: PostgresSession, table: sa.Table) -> int:
-    """How many bytes a table takes on all nodes, without its indexes."""
-    name = _literal(table)
-    query = sql.SQL(
-        "SELECT CASE WHEN EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid = {0}::regclass)"
-        " THEN citus_relation_size({0}) ELSE pg_relation_size({0}) END"
-    )
-    return int(str(_ask(session, query.format(name)) or 0))
 
 
 def _literal(table: sa.Table) -> sql.Literal:

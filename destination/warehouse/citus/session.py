@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -22,8 +21,6 @@ from destination.warehouse.postgres.outcome import Transaction
 from destination.warehouse.postgres.session import DUPLICATE_KEY, PostgresSession
 from destination.warehouse.stored import StoredColumn, StoredTable, TableName
 
-ACTIVE = "25001"
-"""active_sql_transaction: after rows were written, even if that was undone."""
 ALONE = sql.SQL("SET LOCAL citus.enable_ddl_propagation = {}")
 
 
@@ -62,10 +59,6 @@ class CitusSession(CitusExpressions, PostgresSession):
 
     def execute(self, statement: sa.Executable) -> int:
         return super().execute(staged.queried(statement))
-
-    def stands_alone(self, target: StoredTable) -> bool:
-        """The trigger by which Citus truncates shards is not somebody's."""
-        return target.standalone or distribution.stands_alone(self, target.clause)
 
     def narrows(self, target: StoredTable) -> bool:
         """Not of a reference table, which is small."""
@@ -116,11 +109,6 @@ class CitusSession(CitusExpressions, PostgresSession):
         if distribution.is_known(self, table):
             return commits.leave(self, table)
         return super().has_written(table)
-
-    def size(self, table: sa.Table) -> int:
-        """How many bytes a table takes; as many as can be where Citus refuses to tell."""
-        found = self._unless({ACTIVE}, lambda: distribution.size(self, table))
-        return sys.maxsize if found is None else found
 
     def unless_duplicate(self, work: Callable[[], Result | None]) -> Result | None:
         return self._unless(DUPLICATE_KEY | {INTERNAL_ERROR}, work)
