@@ -33,26 +33,27 @@ TABLE_QUERY: LiteralString = """
          WHERE d.classoid = 'pg_class'::regclass AND d.objoid = c.oid AND d.objsubid = 0),
         (SELECT json_agg(json_build_array(
                 a.attname, coalesce(a.attnum = ANY (k.conkey), false),
-                format_type(a.atttypid, a.atttypmod), coalesce(b.typname, t.typname),
-                CASE WHEN b.oid IS NULL THEN a.atttypmod ELSE t.typtypmod END,
+                format_type(a.atttypid, a.atttypmod),
+                CASE WHEN t.typbasetype = 0 THEN t.typname ELSE
+                     (SELECT b.typname FROM pg_type b WHERE b.oid = t.typbasetype) END,
+                CASE WHEN t.typbasetype = 0 THEN a.atttypmod ELSE t.typtypmod END,
                 a.attgenerated <> '' OR a.attidentity = 'a', d.description, a.attoptions,
                 CASE WHEN a.attcollation <> t.typcollation
                      THEN a.attcollation::regcollation::text END) ORDER BY a.attnum)
          FROM pg_attribute a
          JOIN pg_type t ON t.oid = a.atttypid
-         LEFT JOIN pg_type b ON b.oid = t.typbasetype
          LEFT JOIN pg_description d ON d.classoid = 'pg_class'::regclass
              AND d.objoid = a.attrelid AND d.objsubid = a.attnum
          WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped))::text,
-        16384::oid <= ANY (i.indclass::oid[])
+        (SELECT 16384::oid <= ANY (i.indclass::oid[])
+         FROM pg_index i WHERE i.indexrelid = k.conindid)
     FROM pg_class c
     LEFT JOIN pg_constraint k ON k.conrelid = c.oid AND k.contype = 'p'
-    LEFT JOIN pg_index i ON i.indexrelid = k.conindid
     WHERE c.relname = {table} AND c.relkind IN ('r', 'p', 'f', 'v', 'm')
       AND c.relnamespace = (SELECT n.oid FROM pg_namespace n WHERE n.nspname = {schema})"""
 """One text about a table, so that what is made of it can be remembered by it; and whether its key has an
 operator class that somebody created. Each call asks it, and most of its time is spent on planning it:
-what is seldom needed has queries of its own."""
+few tables are joined, and what is seldom needed has queries of its own."""
 EQUALITY_QUERY: LiteralString = """
     SELECT a.attname, format('OPERATOR(%%I.%%s)', n.nspname, o.oprname)
     FROM pg_class c
