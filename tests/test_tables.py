@@ -116,6 +116,32 @@ def test_hand_made_columns_are_described_and_left_alone(client: Client, database
     ]
 
 
+def test_domains_are_described_and_loaded_as_the_types_below_them(
+    client: Client, database: Database
+) -> None:
+    prices = [column(name, common.DECIMAL, decimal=(7, 2)) for name in ("price", "discount")]
+    wanted = table(ID, *prices)
+    assert client.create(wanted).success
+    for statement in (
+        "CREATE DOMAIN {schema}.price AS numeric(7,2) CHECK (VALUE >= 0)",
+        "CREATE DOMAIN {schema}.discount AS {schema}.price CHECK (VALUE < 100)",
+        "CREATE DOMAIN {schema}.small_discount AS {schema}.discount",
+        "ALTER TABLE {schema}.t ALTER price TYPE {schema}.price",
+        "ALTER TABLE {schema}.t ALTER discount TYPE {schema}.small_discount",
+    ):
+        database.execute(statement)
+    described = client.describe("t").table
+    assert described.columns == wanted.columns
+    assert client.alter(described).success
+    for price in ("12.5", "13.5"):
+        rows: list[Row] = [{"id": 1, "price": price, "discount": "7.25"}]
+        assert client.write(wanted, replace=[rows]).success
+    assert database.execute(
+        "SELECT price::text, discount::text, pg_typeof(discount)::text FROM {schema}.t"
+    ) == [("13.50", "7.25", f"{database.schema}.small_discount")]
+    assert "row 1" in client.write(wanted, replace=[[{"id": 1, "discount": "100.00"}]]).task.message
+
+
 def test_numbers_that_end_before_the_point_are_described_with_all_their_digits(
     client: Client, database: Database
 ) -> None:

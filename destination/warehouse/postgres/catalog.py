@@ -34,9 +34,13 @@ TABLE_QUERY: LiteralString = """
         (SELECT json_agg(json_build_array(
                 a.attname, coalesce(a.attnum = ANY (k.conkey), false),
                 format_type(a.atttypid, a.atttypmod),
-                CASE WHEN t.typbasetype = 0 THEN t.typname ELSE
-                     (SELECT b.typname FROM pg_type b WHERE b.oid = t.typbasetype) END,
-                CASE WHEN t.typbasetype = 0 THEN a.atttypmod ELSE t.typtypmod END,
+                CASE WHEN t.typtype <> 'd' THEN json_build_array(t.typname, a.atttypmod)
+                     ELSE (WITH RECURSIVE d AS (
+                               SELECT t.typbasetype, t.typtypmod UNION ALL
+                               SELECT b.typbasetype, b.typtypmod
+                               FROM d JOIN pg_type b ON b.oid = d.typbasetype AND b.typtype = 'd')
+                           SELECT json_build_array(b.typname, d.typtypmod)
+                           FROM d JOIN pg_type b ON b.oid = d.typbasetype AND b.typtype <> 'd') END,
                 a.attgenerated <> '' OR a.attidentity = 'a', d.description, a.attoptions,
                 CASE WHEN a.attcollation <> t.typcollation
                      THEN a.attcollation::regcollation::text END) ORDER BY a.attnum)
@@ -209,8 +213,8 @@ def _stored_column(
     naming: Naming, described: list[Any], equalities: Mapping[str, str]
 ) -> StoredColumn:
     """A column, as the description lists it."""
-    name, primary_key, type_name, base_type, modifier, generated, comment, *more = described
-    options, collation = more
+    name, primary_key, type_name, base, generated, comment, options, collation = described
+    base_type, modifier = base
     column = described_column(
         naming.full(name, comment),
         base_type,
