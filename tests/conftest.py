@@ -1,6 +1,11 @@
 """Fixtures for all tests."""
 
+import shutil
 import signal
+import tempfile
+from functools import partial
+
+import pytest
 
 from tests.support.examples import load_profile
 
@@ -24,3 +29,15 @@ pytest_plugins = [
     "tests.support.fix_ssh",
     "tests.citus.fix_citus",
 ]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Give the run a directory of its own.
+
+    PostgreSQL, which does not run as root, must reach what tests put there. pytest's own directory is
+    closed to others by each run that starts, also while this one goes on.
+    """
+    if config.option.basetemp is None:
+        config.option.basetemp = tempfile.mkdtemp(prefix="pytest-")
+        config.add_cleanup(partial(shutil.rmtree, config.option.basetemp, ignore_errors=True))

@@ -5,7 +5,6 @@ import stat
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from local_platform.api.store import DATABASE
@@ -20,12 +19,12 @@ def test_api_needs_the_key(served: Served) -> None:
         ("wrong", served.secret),
         (served.secret, served.key),
     ):
-        answer = httpx.get(f"{served.url}/v1/connections", auth=auth)
+        answer = served.http.get("/v1/connections", auth=auth)
         assert (answer.status_code, answer.json()["code"]) == (401, "AuthFailed")
-    broken = httpx.get(f"{served.url}/v1/groups", headers={"Authorization": "Basic %%%"})
-    assert broken.status_code == 401
-    bearer = httpx.get(f"{served.url}/v1/groups", headers={"Authorization": "Bearer x"})
-    assert bearer.status_code == 401
+    with served.stranger() as http:
+        for authorization in ("Basic %%%", "Bearer x"):
+            answer = http.get("/v1/groups", headers={"Authorization": authorization})
+            assert answer.status_code == 401
 
 
 @pytest.mark.parametrize("path", ["/", "/v1/groups", "/connections/new", "/static/app.js"])
@@ -50,7 +49,7 @@ def test_request_of_another_site_is_refused(served: Served, origin: str) -> None
 def test_form_without_the_token_starts_nothing(served: Served, schema: str) -> None:
     made = served.shop(schema)
     path = f"/connections/{made['id']}"
-    with httpx.Client(base_url=served.url) as browser:
+    with served.stranger() as browser:
         browser.get(path)
         for body in ({}, {"token": ""}, {"token": "guessed"}):
             for action in ("sync", "resync", "delete", "stop", "schedule", "schema", "setup"):
@@ -61,14 +60,15 @@ def test_form_without_the_token_starts_nothing(served: Served, schema: str) -> N
 
 
 def test_pages_say_that_nothing_foreign_may_run(served: Served) -> None:
-    answer = httpx.get(f"{served.url}/")
+    with served.stranger() as http:
+        answer = http.get("/")
+        texts = [http.get(path).text for path in ("/", "/docs", "/connections/new")]
     assert "script-src 'self'" in answer.headers["content-security-policy"]
     assert answer.headers["x-frame-options"] == "DENY"
     cookie = answer.headers["set-cookie"].lower()
     assert "samesite=strict" in cookie
     assert "httponly" in cookie
-    for path in ("/", "/docs", "/connections/new"):
-        text = httpx.get(f"{served.url}{path}").text
+    for text in texts:
         assert 'src="http' not in text
         assert "<script>" not in text
 
@@ -78,10 +78,9 @@ def test_secrets_are_encrypted_and_never_sent_back(served: Served, schema: str) 
     upload = base64.b64encode(b"marked upload").decode()
     made = served.shop(schema, config={"password": secret, "price_list": upload})
     assert made["config"]["password"] == made["config"]["price_list"] == "******"
-    told: list[Any] = [
-        made, served.send("GET", "/connections"),
-        httpx.get(f"{served.url}/connections/{made['id']}/setup").text,
-    ]  # fmt: skip
+    with served.stranger() as http:
+        page = http.get(f"/connections/{made['id']}/setup").text
+    told: list[Any] = [made, served.send("GET", "/connections"), page]
     assert secret not in str(told)
     assert upload not in str(told)
     for path in served.directory.rglob("*"):
@@ -106,7 +105,7 @@ def test_key_that_is_another_opens_nothing(tmp_path: Path) -> None:
 
 def test_elsewhere_pages_need_the_key_too(connector: Listening, tmp_path: Path) -> None:
     with serving(tmp_path / "state", connector, login=True, per_minute=20) as served:
-        with httpx.Client(base_url=served.url) as browser:
+        with served.stranger() as browser:
             for path in ("/", "/runs", "/docs", "/connections/new"):
                 assert browser.get(path).headers["location"] == "/sign-in"
             page = browser.get("/sign-in").text
