@@ -19,6 +19,7 @@ pytest_plugins = [
     "tests.support.fix_postgres",
     "tests.support.fix_connector",
     "tests.support.fix_roles",
+    "tests.support.fix_poison",
     "tests.support.fix_migrate",
     "tests.support.fix_files",
     "tests.support.fix_proxy",

@@ -37,6 +37,7 @@ SYSTEM = "system"
 PATIENT = ("-o", "faulthandler_timeout=600")
 ABOUT_POSTGRES = (
     "tests/warehouse/test_contract.py",
+    "tests/warehouse/test_inherited.py",
     "tests/warehouse/test_encodings.py",
     *(
         f"tests/test_{name}.py"
