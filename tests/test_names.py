@@ -113,8 +113,20 @@ def test_comment_of_the_customer_on_a_long_name_changes_nothing(
     assert client.describe("t").table == narrow
 
 
+@pytest.mark.parametrize("longer", ["", f" {LONG_NAME}"], ids=["short", "long"])
+def test_schema_bears_its_name_where_it_is_stored_as_another(
+    client: Client, database: Database, longer: str
+) -> None:
+    client.schema += longer
+    database.schema = NAMING.stored(client.schema)
+    assert client.create(table(ID)).success
+    comment = database.execute("SELECT obj_description('{schema}'::regnamespace, 'pg_namespace')")
+    database.execute("DROP SCHEMA {schema} CASCADE")
+    assert comment == [(f"Fivetran name: {client.schema}" if longer else None,)]
+
+
 def test_tables_without_their_comments_are_as_before(client: Client, database: Database) -> None:
-    client.schema = database.schema = database.schema + " and what makes it longer than 63 bytes"
+    client.schema = database.schema = f"{database.schema} {LONG_NAME}"
     wanted = table(
         column(f"{LONG_NAME} key", common.INT, key=True),
         column(LONG_NAME),

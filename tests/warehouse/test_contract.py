@@ -80,6 +80,25 @@ def test_every_setting_is_poisoned() -> None:
     assert set(POISON) == {setting.name for setting in CONTRACT}
 
 
+@pytest.mark.parametrize(
+    ("name", "without", "with_it"),
+    [
+        ("search_path", [], [130000, 180001]),
+        ("transaction_timeout", [130023, 160999], [170000, 180000]),
+        (
+            "restrict_nonsystem_relation_kind",
+            [120022, 130015, 140012, 150007, 160003],
+            [130016, 130023, 140013, 150008, 160004, 170000, 180001],
+        ),
+    ],
+)
+def test_setting_is_made_on_versions_that_have_it(
+    name: str, without: list[int], with_it: list[int]
+) -> None:
+    (setting,) = (each for each in CONTRACT if each.name == name)
+    assert [version for version in without + with_it if setting.known_to(version)] == with_it
+
+
 @pytest.mark.parametrize("level", ["ROLE", "DATABASE"])
 @pytest.mark.parametrize("setting", CONTRACT, ids=lambda setting: setting.name)
 def test_setting_is_what_the_contract_says(own_role: Role, setting: Setting, level: str) -> None:

@@ -215,7 +215,7 @@ class ContractDialect(PGDialect_psycopg):
 
     def __init__(
         self, variants: Mapping[str, tuple[Setting, ...]] | None = None, **options: Any
-    ) -> None:
+    ) -> None:  # pragma: no mutate block, as SQLAlchemy reads its parameters
         super().__init__(**options)  # type: ignore[no-untyped-call]
         self._variants = variants or {}
         self.extension: str | None = None
