@@ -27,6 +27,8 @@ ALONE = sql.SQL("SET LOCAL citus.enable_ddl_propagation = {}")
 class CitusSession(CitusExpressions, PostgresSession):
     """A transaction on a cluster."""
 
+    surveyed = 2  # of each shard
+
     @contextmanager
     def explained_errors(self) -> Iterator[None]:
         try:

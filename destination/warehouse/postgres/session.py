@@ -56,8 +56,6 @@ CLAIM_SECONDS = 30
 """How long to try to lock a table, in short attempts with pauses, before the work is retried."""
 ATTEMPT = "1s"
 PAUSE_SECONDS = 4
-SURVEYED, SURVEYED_COLUMNS = 20, 50
-"""ANALYZE reads 300 times as many rows of a first load, fewer of more columns; autovacuum more later."""
 LOOK = "30s"
 """How often a session that waits for another one of this project logs which it is."""
 NOT_IN_TIME = frozenset({LOCK_NOT_AVAILABLE})
@@ -87,6 +85,8 @@ class _GivingWayError(Exception):
 class PostgresSession(PostgresExpressions, Session):
     """A transaction in PostgreSQL."""
 
+    surveyed, surveyed_columns = 20, 50
+    """ANALYZE reads 300 times as many rows of a first load, fewer of more columns."""
     traits = TRAITS
     type_name = staticmethod(types.type_name)
     wire_type_name = staticmethod(types.wire_type_name)
@@ -282,9 +282,9 @@ class PostgresSession(PostgresExpressions, Session):
 
     def survey(self, table: sa.Table) -> None:
         name, _ = names_of(table)
-        target = SURVEYED * SURVEYED_COLUMNS // max(SURVEYED_COLUMNS, len(table.columns))
+        target = self.surveyed * min(1, self.surveyed_columns / len(table.columns))
         self.execute_raw(
-            sql.SQL("SET LOCAL default_statistics_target = {}").format(max(target, 1)),
+            sql.SQL("SET LOCAL default_statistics_target = {}").format(max(1, int(target))),
             sql.SQL("ANALYZE (SKIP_LOCKED) {}").format(name),
             sql.SQL("SET LOCAL default_statistics_target TO DEFAULT"),
         )
