@@ -88,6 +88,22 @@ def test_test_of_the_form_meets_no_stale_connection(
     assert failure_of(patient.stub, password_server.configuration) == ""
 
 
+def test_test_of_the_form_meets_no_connection_that_idled_for_too_long(
+    patient: Client, password_server: OwnServer
+) -> None:
+    patient.configuration = password_server.configuration
+    with password_server.connect() as connection:
+        connection.execute("ALTER ROLE postgres SET idle_session_timeout TO '500ms'")
+        try:
+            before = sessions_of(password_server)
+            assert patient.create(TABLE).success
+            wait_until(lambda: sessions_of(password_server) == before)
+            assert failure_of(patient.stub, password_server.configuration) == ""
+            assert patient.describe("t").HasField("table")
+        finally:
+            connection.execute("ALTER ROLE postgres RESET idle_session_timeout")
+
+
 @pytest.fixture
 def patient(tmp_path: Path, schema: str) -> Iterator[Client]:
     with calling(connector(None), schema, tmp_path) as client:
