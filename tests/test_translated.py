@@ -157,6 +157,26 @@ def test_too_many_connections_are_waited_for(german: Client, german_server: OwnS
         assert describing.result().HasField("table")
 
 
+def test_too_many_connections_come_with_their_remedy_in_the_end(
+    german: Client, german_server: OwnServer
+) -> None:
+    """One remedy among those for what a log-in is refused for, and the server's own words."""
+    german.configuration = {**german.configuration, "sslmode": "disable"}
+    others = list(connections(german_server))
+    try:
+        request = common.TestRequest(name="connection", configuration=german.configuration)
+        form = german.stub.Test(request, timeout=3).failure
+        message = german.describe("t").task.message
+    finally:
+        for each in others:
+            each.close()
+    for told in (form, message):
+        assert f"port {german_server.port} failed: FATAL:  die verbleibenden Verbindungen" in told
+        assert "raise the server's max_connections" in told
+        assert "end sessions" in told
+    assert float(message.split("tried for ")[1].split()[0]) >= PATIENCE.seconds
+
+
 def test_wrong_password_is_told_at_once_by_the_form_and_in_the_end_by_a_call(
     german: Client,
 ) -> None:

@@ -72,8 +72,10 @@ TRANSIENT_REMEDIES = {
 }
 CONNECTION_REMEDIES = {**PERMANENT_REMEDIES, **TRANSIENT_REMEDIES}
 OTHER_CONNECTION_REMEDY = (
-    "if that stays, correct User, Password and Database, or ask the server's log"
+    "if that stays, correct User, Password and Database, raise the server's max_connections or end "
+    "sessions, or ask the server's log"
 )
+"""For a message without a known sign: the usual reasons for which a server refuses a log-in."""
 
 NAME = r'"(?:[^"]|"")+"'
 ROWLESS = re.compile(
