@@ -17,6 +17,7 @@ from destination.warehouse import merging
 from destination.warehouse.postgres import copying, session
 from destination.warehouse.postgres.copying import Copying
 from destination_tester.files import Row
+from destination_tester.stored import SYNCED
 from tests.support.fix_connector import Client, column
 from tests.support.fix_postgres import Database
 from tests.support.waiting import wait_for_locks_only, wait_until
@@ -136,11 +137,14 @@ def test_long_load_tells_how_far_it_has_come(
     assert told(caplog, f"merging rows, {len(ROWS)} rows and ")
 
 
+@pytest.mark.parametrize("emptied", [False, True], ids=["made new", "emptied by a re-sync"])
 def test_reader_of_an_empty_table_is_let_through_while_it_is_filled(
     client: Client,
     database: Database,
     postgres_uri: str,
     monkeypatch: pytest.MonkeyPatch,
+    *,
+    emptied: bool,
 ) -> None:
     """The load starts again with the key in place, and takes nobody's turn."""
     database.needs_local_tables("their key is there before their rows")
@@ -155,12 +159,17 @@ def test_reader_of_an_empty_table_is_let_through_while_it_is_filled(
             assert goes_on.wait(30)
         return append(self, batches)  # type: ignore[arg-type]
 
+    table = common.Table(name="t", columns=[*TABLE.columns, column(SYNCED, common.UTC_DATETIME)])
+    rows: list[Row] = [{**row, SYNCED: "2020-01-01T00:00:00Z"} for row in ROWS]
+    assert client.create(table).success
+    if emptied:
+        assert client.write(table, replace=[rows[:1000]]).success
+        assert client.truncate("t", 2_000_000_000).success
     monkeypatch.setattr(Copying, "append", slow)
-    assert client.create(TABLE).success
     key = f"SELECT oid FROM pg_constraint WHERE conrelid = '\"{client.schema}\".t'::regclass"
     before = database.execute(key)
     with ThreadPoolExecutor(2) as calls, psycopg.connect(postgres_uri) as reader:
-        writing = calls.submit(client.write, TABLE, replace=[ROWS])
+        writing = calls.submit(client.write, table, replace=[rows])
         assert barred.wait(30)
         reading = calls.submit(reader.execute, f'SELECT count(*) FROM "{client.schema}".t')
         waiting = "SELECT FROM pg_locks WHERE NOT granted AND mode = 'AccessShareLock'"
