@@ -7,6 +7,8 @@ import pytest
 from psycopg import sql
 
 from destination.sdk import common_pb2 as common
+from destination.warehouse.postgres import contract
+from destination.warehouse.postgres.contract import Setting
 from tests.support.cluster import is_cluster
 from tests.support.fix_connector import column
 from tests.support.fix_poison import poisoned
@@ -127,6 +129,20 @@ def test_versions_at_once_leave_one_active(own_role: Role, own_uri: str, level: 
         ("2020-01-01", False),
         ("2020-01-02", True),
     ]
+
+
+@pytest.mark.parametrize("name", ["session_replication_role", "no_setting_of_postgresql"])
+def test_setting_that_the_server_refuses_is_named(
+    own_role: Role, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """As a server that keeps it to its superusers, and one that calls itself PostgreSQL, refuse one."""
+    refused = Setting(name, "origin", "of the test alone")
+    monkeypatch.setattr(contract, "CONTRACT", (*contract.CONTRACT, refused))
+    monkeypatch.setattr(contract, "_opening", contract._opening.__wrapped__)  # noqa: SLF001
+    answer = own_role.client.create(common.Table(name="t", columns=[KEY]))
+    assert "the server refuses a setting" in answer.task.message
+    assert f'"{name}"' in answer.task.message
+    assert "let the user set it" in answer.task.message
 
 
 @pytest.mark.parametrize("level", LEVELS)

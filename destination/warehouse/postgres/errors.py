@@ -16,6 +16,7 @@ from psycopg.sql import Identifier
 from sqlalchemy.exc import DBAPIError
 
 from destination.errors import BatchFileError, TunnelLostError, UnreachableError, WarehouseError
+from destination.warehouse.postgres.contract import BEGIN
 from destination.warehouse.postgres.reworded import RewordedError
 
 READ_ONLY = "25006"
@@ -106,6 +107,8 @@ SHOWN_WITH_DETAIL = frozenset({"0A000", "2BP01"})
 
 NO_PARTITION = "23PAR"
 """No SQLSTATE: PostgreSQL has 23514 for this too, but names a constraint only where there is one."""
+NO_SETTING = "42SET"
+"""No SQLSTATE: where a transaction begins, privileges, names and values are those of its settings."""
 
 WORDING = {
     "08": "the connection was lost",
@@ -125,6 +128,7 @@ WORDING = {
     "25006": "the server allows reading alone",
     "40": "other sessions change the same rows",
     NO_PARTITION: "no partition takes a row",
+    NO_SETTING: "the server refuses a setting",
     "42501": "a privilege is missing",
     "42704": "an index or constraint does not take the column's type",
     "42804": "a default, index or constraint does not take the column's type",
@@ -164,10 +168,9 @@ REMEDIES = {
     "28P01": "correct the user and the password",
     "28000": "correct the user, or allow it in pg_hba.conf",
     "3D000": "correct the database",
+    NO_SETTING: "let the user set it, as each transaction does",
     "42501": "grant it to the user, see the setup guide",
-    "42704": IN_THE_WAY,
-    "42804": IN_THE_WAY,
-    "42883": IN_THE_WAY,
+    **dict.fromkeys(("42704", "42804", "42883"), IN_THE_WAY),
     "42846": "the types do not convert: re-sync the table",
     "53100": "free disk space on the database server, then retry",
     "53200": "give the server more memory, or lower its work_mem",
@@ -232,7 +235,7 @@ def explain(
     about = ", ".join([subject, *getattr(error, "__notes__", [])])
     if isinstance(error, sa.exc.TimeoutError):
         return UnreachableError(f"{about}: every connection to PostgreSQL was busy for too long")
-    state = _finer(sqlstate(error), error.orig)
+    state = _finer(error)
     kind = UnreachableError if is_transient(error) else WarehouseError
     if state is None:
         return kind(f"{about}: {_without_state(error.orig)}")
@@ -301,8 +304,11 @@ def _place(context: str, table: str, columns: Mapping[str, str]) -> tuple[int, s
     return int(number[0]), max(named, key=len, default=None)
 
 
-def _finer(state: str | None, cause: BaseException | None) -> str | None:
+def _finer(error: DBAPIError) -> str | None:
     """What happened, where a SQLSTATE has two meanings."""
+    state, cause = sqlstate(error), error.orig
+    if state is not None and state.startswith(("22", "42")) and error.statement == BEGIN:
+        return NO_SETTING
     named = isinstance(cause, psycopg.Error) and cause.diag.constraint_name
     return NO_PARTITION if state == "23514" and not named else state
 
