@@ -183,7 +183,10 @@ def test_text_of_a_length_grows_only_where_longer_ones_come(
     [
         (common.BOOLEAN, "false"),
         (common.SHORT, "0"),
+        (common.INT, "0"),
+        (common.LONG, "0"),
         (common.DECIMAL, "0.00"),
+        (common.FLOAT, "0"),
         (common.DOUBLE, "0"),
         (common.STRING, ""),
         (common.XML, ""),
@@ -212,6 +215,19 @@ def test_column_that_is_new_in_the_key_takes_its_types_neutral_value(
     assert '"part"' in caplog.text
     assert client.describe("t").table == wanted
     assert database.execute("SELECT DISTINCT part::text FROM {schema}.t") == [(neutral,)]
+
+
+@pytest.mark.parametrize("count", [0, 1], ids=["empty table", "table with a row"])
+def test_new_column_of_a_type_that_no_key_takes_is_named(client: Client, count: int) -> None:
+    before = table(ID, column("v"))
+    rows: list[Row] = [{"id": 1, "v": "a"}]
+    assert client.create(before).success
+    assert client.write(before, replace=[rows[:count]]).success
+    message = client.alter(
+        table(*before.columns, column("part", common.JSON, key=True))
+    ).task.message
+    assert 'column "part": an index or constraint does not take the column\'s type' in message
+    assert client.describe("t").table == before
 
 
 def test_rows_that_would_share_a_new_key_are_to_be_synced_again(

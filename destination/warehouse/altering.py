@@ -44,6 +44,7 @@ logger = logging.getLogger(__name__)
 NEUTRAL: dict[DataType, str] = {
     **dict.fromkeys(NUMBER_TYPES, "0"),
     **dict.fromkeys((*TEXT_TYPES, DataType.BINARY), ""),
+    DataType.JSON: "{}",
     DataType.BOOLEAN: "false",
     DataType.NAIVE_DATE: "1970-01-01",
     DataType.NAIVE_DATETIME: "1970-01-01 00:00:00",
