@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from destination.sdk import common_pb2 as common
 from destination.warehouse import merging
@@ -72,6 +73,8 @@ KEYS = (
     Kind("bit(3)", ("101", "101"), "100"),
     Kind("interval", ("1 day", "24:00:00"), "25:00:00"),
 )
+COLLATED = [kind for kind in KEYS if kind.name.startswith("text COLLATE")]
+"""Texts are copied straight into these, before there is a key."""
 VALUES = (
     *KEYS,
     Kind("tsvector", ("'a' 'b'", "'b' 'a'"), "'c'"),
@@ -184,6 +187,29 @@ def test_keys_are_the_same_where_the_table_says_so(
     answer = typed.write(wanted, delete=[[{"k": one}]])
     assert answer.success, answer
     assert values() == [("c", None)]
+
+
+@pytest.mark.parametrize("repeats", [True, False], ids=["key repeats", "keys once"])
+@pytest.mark.parametrize("kind", COLLATED, ids=lambda kind: kind.name)
+def test_keys_of_a_large_first_load_are_the_same_where_the_table_says_so(
+    typed: Client, extended: Database, kind: Kind, monkeypatch: pytest.MonkeyPatch, *, repeats: bool
+) -> None:
+    """The index of the key is built last, and only from keys that differ."""
+    extended.needs_local_tables("their key is there before their rows")
+    monkeypatch.setattr(merging, "FAST_WAY_BYTES", 0)
+    one, same = kind.same
+    wanted = make(typed, extended, kind, "k", column("v"))
+    name = sql.Identifier(extended.schema, wanted.name).as_string()
+    key = f"SELECT oid FROM pg_constraint WHERE conrelid = '{name}'::regclass AND contype = 'p'"
+    before = extended.execute(key)
+    cells = [(one, "a"), (kind.other, "b"), *([(same, "c")] if repeats else [])]
+    answer = typed.write(wanted, replace=[rows(*cells)])
+    assert answer.success, answer
+    assert extended.rows(wanted.name, "v") == [("b",), ("c",)] if repeats else [("a",), ("b",)]
+    assert (extended.execute(key) == before) == repeats
+    answer = typed.write(wanted, replace=[rows((same, "d"))])
+    assert answer.success, answer
+    assert extended.rows(wanted.name, "v") == [("b",), ("d",)]
 
 
 @pytest.mark.parametrize("kind", KEYS, ids=lambda kind: kind.name)
