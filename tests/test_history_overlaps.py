@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from destination.warehouse import carried
 from destination_tester.files import Row
 from destination_tester.notation import UNMODIFIED
 from destination_tester.stored import ACTIVE, END
@@ -117,7 +118,12 @@ def test_replaced_version_closes_what_was_active_and_is_closed_by_what_follows(
     assert history.versions() == rows(version(1, 5, 1.0), version(5, 8, 2.0), version(8, None, 3.0))
 
 
-def test_replaced_and_partial_versions_of_one_record_close_each_other(history: History) -> None:
+@pytest.mark.parametrize("staged", [False, True], ids=["carried", "staged"])
+def test_replaced_and_partial_versions_of_one_record_close_each_other(
+    history: History, monkeypatch: pytest.MonkeyPatch, *, staged: bool
+) -> None:
+    if staged:
+        monkeypatch.setattr(carried, "FILE_BYTES", -1)
     history.write(replace=[[version(1, None, 1.0, "a")]])
     history.write(
         replace=[[version(5, None, 5.0, "b")]],
