@@ -36,3 +36,19 @@ def test_commit_is_found(
         assert warehouse.read("look", session.landed, Cancellation()) is not rolled_back
     warehouse.close()
     assert client.describe("fivetran_commits").not_found
+
+
+def test_commits_are_remembered_for_a_day(client: Client, clustered: Database) -> None:
+    table = common.Table(name="t", columns=[column("id", common.LONG), column("text")])
+    assert client.create(table).success
+    clustered.execute(f"SELECT create_distributed_table('{clustered.schema}.t', 'id')")
+    assert client.write(table, replace=[[{"id": 1, "text": "a"}]]).success
+    clustered.execute(
+        "INSERT INTO {schema}.fivetran_commits VALUES"
+        " ('older', now() - interval '25 hours'), ('younger', now() - interval '23 hours')"
+    )
+    assert client.write(table, replace=[[{"id": 2, "text": "b"}]]).success
+    kept = [str(id_) for (id_,) in clustered.rows("fivetran_commits", "id")]
+    assert len(kept) == 3
+    assert "younger" in kept
+    assert "older" not in kept

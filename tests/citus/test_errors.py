@@ -60,6 +60,30 @@ def test_value_that_a_worker_refuses(client: Client, clustered: Database, rows: 
     assert clustered.rows("t", "id", "text") == [(1, "a")]
 
 
+TOLD_IN_GERMAN = """
+    CREATE FUNCTION {schema}.refuses() RETURNS bool LANGUAGE plpgsql AS $$
+    BEGIN
+        RAISE EXCEPTION 'neue Zeile für Relation »t_102008« verletzt Check-Constraint »short_102008«'
+            USING ERRCODE = 'check_violation';
+    END $$"""
+
+
+@pytest.mark.parametrize("rows", [FEW, MANY], ids=["few", "many"])
+@pytest.mark.parametrize("key", [False, True], ids=["keyless", "keyed"])
+def test_refusal_of_which_a_worker_tells_in_its_language(
+    client: Client, clustered: Database, rows: list[Row], *, key: bool
+) -> None:
+    """With a key, few rows come to a worker by another command than COPY."""
+    table = common.Table(name="t", columns=[column("id", common.LONG, key=key), column("text")])
+    assert client.create(table).success
+    if not key:
+        clustered.execute(f"SELECT create_distributed_table('{clustered.schema}.t', 'id')")
+    clustered.execute(TOLD_IN_GERMAN)
+    clustered.execute("ALTER TABLE {schema}.t ADD CONSTRAINT short CHECK ({schema}.refuses())")
+    answer = client.write(table, replace=[rows])
+    assert 'a check constraint is violated (constraint "short")' in answer.task.message, answer
+
+
 ONCE = """
     CREATE FUNCTION {schema}.once() RETURNS bool LANGUAGE plpgsql AS $$
     BEGIN

@@ -82,4 +82,4 @@ def _prepared(connection: sa.Connection) -> dict[str, str]:
 
 
 def _lost(words: str) -> DBAPIError:
-    return DBAPIError(PREPARED, None, RewordedError(LOST, words))
+    return DBAPIError(None, None, RewordedError(LOST, words))
