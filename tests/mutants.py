@@ -74,17 +74,39 @@ SUBJECTS: dict[str, str] = {
     "warehouse/history": "history history_overlaps history_property loading_keys",
     "warehouse/migration": "migrate migrate_history",
     "warehouse/postgres/catalog": "tables alter names keys warehouse/shadowing",
-    "warehouse/postgres/session": "write_batch first_load straight_copy keys",
+    "warehouse/postgres/session": (
+        "write_batch first_load straight_copy keys::test_value_that_a_type_refuses_is_told_with_its_place"
+        " names::test_schema_bears_its_name_where_it_is_stored_as_another alter::test_alter_casts_the_data"
+        " concurrency::test_tables_are_created_and_loaded_at_once"
+        " waiting::test_reader_of_an_empty_table_is_let_through_while_it_is_filled"
+    ),
     "warehouse/postgres/carrying": "warehouse/carried write_batch types",
     "warehouse/postgres/types": "types tables warehouse/types",
     "warehouse/postgres/conversions": "conversions",
     "warehouse/postgres/marks": "warehouse/marks",
     "warehouse/postgres/locks": "warehouse/locks waiting warehouse/claim",
-    "warehouse/postgres/contract": "warehouse/contract",
-    "warehouse/postgres/outcome": "outages faults",
+    "warehouse/postgres/contract": (
+        "warehouse/contract outages::test_standby_is_a_task_that_names_the_primary citus/settings"
+    ),
+    "warehouse/postgres/outcome": "warehouse/outcome",
     "warehouse/postgres/errors": "warehouse/errors refusals bad_input connection permissions",
+    "warehouse/citus/commits": "citus/commits",
+    "warehouse/citus/diagnosis": "citus/errors",
+    "warehouse/citus/distribution": (
+        "citus/kinds::test_rows_are_written citus/kinds::test_columns_and_keys_change"
+        " citus/kinds::test_table_is_made_beside_one_of_another_collation citus/commits citus/errors"
+    ),
+    "warehouse/citus/errors": "citus/errors citus/faults",
+    "warehouse/citus/expressions": "citus/kinds::test_versions_are_written citus/kinds::test_rows_are_written",
+    "warehouse/citus/session": (
+        "citus/kinds::test_rows_are_written citus/kinds::test_columns_and_keys_change citus/commits"
+        " citus/errors citus/settling"
+    ),
+    "warehouse/citus/settling": "citus/settling",
+    "warehouse/citus/staged": "citus/kinds::test_rows_are_written citus/kinds::test_versions_are_written",
 }
-"""The tests whose subject a module is, `a/b` for `tests/a/test_b.py`; others may notice more."""
+"""The tests whose subject a module is, `a/b` for `tests/a/test_b.py`, or `a/b::test_c` for one of them; others
+may notice more."""
 
 
 def main(wanted: str, sample: str = "") -> int:
@@ -131,8 +153,9 @@ def _say(code: int | None) -> str:
 
 
 def _file(subject: str) -> str:
-    directory, _, name = subject.rpartition("/")
-    return str(Path("tests", directory, f"test_{name}.py"))
+    path, *test = subject.split("::")
+    directory, _, name = path.rpartition("/")
+    return "::".join([str(Path("tests", directory, f"test_{name}.py")), *test])
 
 
 def _prepared(modules: list[str]) -> Path:
