@@ -94,16 +94,17 @@ SUBJECTS: dict[str, str] = {
     "warehouse/citus/diagnosis": "citus/errors",
     "warehouse/citus/distribution": (
         "citus/kinds::test_rows_are_written citus/kinds::test_columns_and_keys_change"
-        " citus/kinds::test_table_is_made_beside_one_of_another_collation citus/commits citus/errors"
+        " citus/kinds::test_table_is_made_beside_one_of_another_collation"
+        " citus/kinds::test_versions_are_written citus/commits citus/errors"
     ),
     "warehouse/citus/errors": "citus/errors citus/faults",
     "warehouse/citus/expressions": "citus/kinds::test_versions_are_written citus/kinds::test_rows_are_written",
     "warehouse/citus/session": (
-        "citus/kinds::test_rows_are_written citus/kinds::test_columns_and_keys_change citus/commits"
-        " citus/errors citus/settling"
+        "citus/kinds::test_rows_are_written citus/kinds::test_columns_and_keys_change"
+        " citus/kinds::test_versions_are_written citus/commits citus/errors citus/settling"
     ),
     "warehouse/citus/settling": "citus/settling",
-    "warehouse/citus/staged": "citus/kinds::test_rows_are_written citus/kinds::test_versions_are_written",
+    "warehouse/citus/staged": "citus/kinds::test_rows_are_deleted citus/kinds::test_rows_are_written",
 }
 """The tests whose subject a module is, `a/b` for `tests/a/test_b.py`, or `a/b::test_c` for one of them; others
 may notice more."""

@@ -81,9 +81,12 @@ def make(client: Client, clustered: Database, kind: str) -> Make:
 
 
 @pytest.fixture(params=["small", "staged"])
-def rows(request: pytest.FixtureRequest) -> int:
-    """How many rows: so few that statements carry them, or more."""
-    return 20 if request.param == "small" else 6000
+def rows(request: pytest.FixtureRequest, client: Client) -> int:
+    """How many rows: so few that statements carry them, or more, in files that are large."""
+    if request.param == "small":
+        return 20
+    client.files.compression = sdk.OFF
+    return 6000
 
 
 def test_rows_are_written(
@@ -117,6 +120,16 @@ def test_rows_are_written(
     assert client.truncate("t", 1_262_304_000).success  # 2010-01-01
     assert clustered.execute("SELECT count(*) FROM {schema}.t") == [(4,)]
     assert kind_of(clustered, "t") == TYPES[kind]
+
+
+def test_rows_are_deleted(make: Make, client: Client, clustered: Database, rows: int) -> None:
+    make(SOFT)
+    first: list[Row] = [{**soft_row(1, "x" * 80), "id": i} for i in range(rows + 5)]
+    assert client.write(SOFT, replace=[first]).success
+    nothing: Row = {"amount": None, "desc": None, SYNCED: None, DELETED: None}
+    answer = client.write(SOFT, delete=[[{**nothing, "id": i} for i in range(rows)]])
+    assert answer.success, answer
+    assert clustered.rows("t", "id") == [(id_,) for id_ in range(rows, rows + 5)]
 
 
 def test_keys_that_repeat_in_the_files_of_a_first_load(
