@@ -86,10 +86,11 @@ SUBJECTS: dict[str, str] = {
     "warehouse/postgres/marks": "warehouse/marks",
     "warehouse/postgres/locks": "warehouse/locks waiting warehouse/claim",
     "warehouse/postgres/contract": (
-        "warehouse/contract outages::test_standby_is_a_task_that_names_the_primary citus/settings"
+        "warehouse/contract warehouse/inherited outages::test_standby_is_a_task_that_names_the_primary citus/settings"
     ),
     "warehouse/postgres/outcome": "warehouse/outcome",
-    "warehouse/postgres/errors": "warehouse/errors refusals bad_input connection permissions",
+    "warehouse/postgres/errors": "warehouse/errors refusals bad_input connection permissions keys",
+    "warehouse/postgres/grants": "permissions translated",
     "warehouse/citus/commits": "citus/commits",
     "warehouse/citus/diagnosis": "citus/errors",
     "warehouse/citus/distribution": (

@@ -10,7 +10,7 @@ from destination import errors
 from destination.batch.decryption import DAMAGED
 from destination.batch.temporal import TOO_EARLY, TOO_LATE_A_DAY, TOO_LATE_AN_INSTANT
 from destination.batch.values import NOT_BASE64
-from destination.warehouse.postgres.errors import CONNECTION_REMEDIES, WORDING
+from destination.warehouse.postgres.errors import CONNECTION_REMEDIES, NO_OBJECT, WORDING
 
 FURTHER = [
     DAMAGED,
@@ -18,6 +18,7 @@ FURTHER = [
     "held U+0000, which was removed",
     "is not a valid",
     "is NULL, but part of the primary key",
+    NO_OBJECT,
     TOO_EARLY,
     TOO_LATE_A_DAY,
     TOO_LATE_AN_INSTANT,

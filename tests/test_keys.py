@@ -311,6 +311,13 @@ REFUSED = (
     Kind("tsvector", ("", ""), "'"),
     Kind("tsquery", ("", ""), "a &"),
     Kind("jsonpath", ("", ""), "$.["),
+    Kind("regclass", ("", ""), "no.table"),
+    Kind("regtype", ("", ""), "no_type"),
+    Kind("regconfig", ("", ""), "no_configuration"),
+    Kind("regproc", ("", ""), "no_function"),
+    Kind("regoperator", ("", ""), "+(no_type,no_type)"),
+    Kind("regrole", ("", ""), "nobody_of_this_name"),
+    Kind("regnamespace", ("", ""), "nowhere_of_this_name"),
 )
 
 

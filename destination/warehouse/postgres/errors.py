@@ -8,15 +8,15 @@ customer's whatever they like; so its text is shown only for statements that car
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import psycopg
 import sqlalchemy as sa
-from psycopg.sql import Identifier
 from sqlalchemy.exc import DBAPIError
 
 from destination.errors import BatchFileError, TunnelLostError, UnreachableError, WarehouseError
 from destination.warehouse.postgres.contract import BEGIN
+from destination.warehouse.postgres.grants import NAME, TOUCHED, missing_grant
 from destination.warehouse.postgres.reworded import RewordedError
 
 READ_ONLY = "25006"
@@ -78,7 +78,6 @@ OTHER_CONNECTION_REMEDY = (
 )
 """For a message without a known sign: the usual reasons for which a server refuses a log-in."""
 
-NAME = r'"(?:[^"]|"")+"'
 ROWLESS = re.compile(
     rf"\s*(?:BEGIN|CREATE (?:SCHEMA|TABLE)|DROP TABLE|COMMENT ON|LOCK TABLE|SET|"
     rf"ALTER TABLE {NAME}(?:\.{NAME})? "
@@ -143,9 +142,12 @@ WORDING = {
     "57014": "the statement was cancelled",
     "57P": "the server ended the session",
 }
+NO_OBJECT = "a value names nothing that is in the database"
 BAD_SYNTAX = "42601"
 """Of statements, which ours never are, and of texts that are no tsvector or tsquery."""
-REFUSED_VALUES = ("22", "23502", "23514", BAD_SYNTAX)
+NAMES_NOTHING = frozenset({"3F000", "42602", "42704", "42725", "42883", "42P01"})
+"""Of DDL, and of values of the types that stand for an object by its name, as regclass does."""
+REFUSED_VALUES = ("22", "23502", "23514", BAD_SYNTAX, *NAMES_NOTHING)
 """The SQLSTATEs, or how they begin, of values that a type or a domain refuses."""
 IN_THE_WAY = (
     "drop the default, index, constraint or generated column that uses the column, then retry; where "
@@ -180,9 +182,6 @@ REMEDIES = {
     "40P01": "another session locks the same rows: end it, then retry",
 }
 
-STAGING = re.compile(r'\s*CREATE (?:TEMPORARY TABLE|TABLE "?pg_temp"?\.)')
-CREATED_IN = re.compile(rf"\s*CREATE TABLE ({NAME})\.")
-TOUCHED = re.compile(rf"(?:TABLE|INTO|UPDATE|FROM|COPY|COLUMN) ({NAME})\.({NAME})")
 ABOUT_VALUES = ("22", "54001", BAD_SYNTAX)
 """The SQLSTATEs of values that a type refuses."""
 
@@ -241,7 +240,7 @@ def explain(
         return kind(f"{about}: {_without_state(error.orig)}")
     if isinstance(error.orig, RewordedError):
         return kind(f"{about}: {error.orig}")
-    remedy = _missing_grant(error, database) if state == "42501" else None
+    remedy = missing_grant(error, database) if state == "42501" else None
     remedy = remedy or _by_state(REMEDIES, state) or _of_pooler(error.orig, state)
     return kind(f"{about}: {': '.join(filter(None, (_what(error, state), remedy)))}")
 
@@ -262,6 +261,8 @@ def value_refusal(error: DBAPIError) -> str | None:
 
 def _refusal(state: str) -> str:
     """Why a value is refused, and the remedy."""
+    if state in NAMES_NOTHING:
+        return f"{NO_OBJECT}: create it, or change the column's type"
     reason = WORDING.get(state, "a value does not fit the column")
     remedy = _by_state(REMEDIES, state)
     return f"{reason}: {remedy}" if remedy else reason
@@ -367,34 +368,3 @@ def _by_sign(message: str) -> str | None:
 def _by_state(words: Mapping[str, str], state: str) -> str | None:
     """The text for a SQLSTATE, or for its class."""
     return next((words[state[:n]] for n in (5, 3, 2) if state[:n] in words), None)
-
-
-def _missing_grant(error: DBAPIError, database: str | None) -> str | None:
-    """The GRANT of the privilege that a statement lacked, where the statement shows which."""
-    message = error.orig.diag.message_primary if isinstance(error.orig, psycopg.Error) else None
-    grants = list(_grants(error.statement or "", message or "", database))
-    if not grants:
-        return None
-    return f"run {'; '.join(grants)}, for the user that the setup form names"
-
-
-def _grants(statement: str, message: str, database: str | None) -> Iterator[str]:
-    quoted = Identifier(database).as_string() if database else "…"
-    if statement.lstrip().startswith("CREATE SCHEMA"):
-        yield f"GRANT CREATE ON DATABASE {quoted} TO …"
-    elif STAGING.match(statement):
-        yield f"GRANT TEMPORARY ON DATABASE {quoted} TO …"
-    elif found := CREATED_IN.match(statement):
-        yield f"GRANT USAGE, CREATE ON SCHEMA {found[1]} TO …"
-    elif found := TOUCHED.search(statement):
-        schema, table = found.groups()
-        # in any language, the message has the name of what it is about
-        of_table, of_schema = (_plain(name) in message for name in (table, schema))
-        if of_schema or not of_table:
-            yield f"GRANT USAGE, CREATE ON SCHEMA {schema} TO …"
-        if of_table or not of_schema:
-            yield f"ALTER TABLE {schema}.{table} OWNER TO …"
-
-
-def _plain(identifier: str) -> str:
-    return identifier[1:-1].replace('""', '"')
