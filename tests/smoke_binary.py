@@ -6,18 +6,22 @@ import json
 import os
 import re
 import shutil
+import socket
+import ssl
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import grpc
+import trustme
 
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
@@ -29,6 +33,8 @@ from tests.support.fix_connector import column
 BINARY = Path(__file__).parents[1] / "dist" / "main"
 MAX_MEGABYTES = 120
 STARTS = 3
+LOCAL = "127.0.0.1"
+TLS_REQUEST = bytes.fromhex("00000008 04d2162f")
 TABLE = common.Table(name="t", columns=[column("id", common.INT, key=True), column("text")])
 
 
@@ -66,6 +72,37 @@ def load(port: int, configuration: dict[str, str], files: BatchFiles, schema: st
             )
             written = stub.WriteBatch(request)
             assert written.success, written
+
+
+@contextmanager
+def strangers_server() -> Iterator[int]:
+    """A server that goes as far as TLS, with a certificate of an unknown authority; yields its port."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert(LOCAL).configure_cert(context)
+
+    def answer(listener: socket.socket) -> None:
+        while True:
+            client, _ = listener.accept()
+            with client, suppress(OSError):
+                while (asked := client.recv(len(TLS_REQUEST))) != TLS_REQUEST and asked:
+                    client.sendall(b"N")  # to what is asked for before TLS
+                client.sendall(b"S")
+                context.wrap_socket(client, server_side=True).close()
+
+    with socket.create_server((LOCAL, 0)) as listener:
+        threading.Thread(target=answer, args=(listener,), daemon=True).start()
+        yield int(listener.getsockname()[1])
+
+
+def knows_public_authorities(port: int) -> None:
+    """The file of public authorities is in the binary: nothing else can tell that one is unknown."""
+    with strangers_server() as stranger, grpc.insecure_channel(f"localhost:{port}") as channel:
+        form = {"host": LOCAL, "port": str(stranger), "database": "d", "user": "u"}
+        request = common.TestRequest(
+            name="connection", configuration={**form, "password": "p", "sslmode": "verify-full"}
+        )
+        failure = DestinationConnectorStub(channel).Test(request).failure
+    assert "certificate verify failed" in failure, failure
 
 
 def bare_root(directory: Path) -> list[str]:
@@ -116,6 +153,7 @@ def main() -> int:
             configuration = {"host": host, "database": "postgres", "user": "postgres"}
             with running([str(BINARY)]) as port:
                 load(port, configuration, BatchFiles(directory), "plain")
+                knows_public_authorities(port)
             root = directory / "root"
             root.mkdir()
             try:
@@ -124,6 +162,7 @@ def main() -> int:
                 print("no bare root directory: this user may not make one")
                 return 0
             with running(command) as port:
+                knows_public_authorities(port)
                 print(f"answers on port {port} from within a bare root directory")
     return 0
 
