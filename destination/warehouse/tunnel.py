@@ -55,11 +55,8 @@ class Tunnel:
         self._port: Any = None
         self._refused: str | None = None
 
-    def open(self, seconds: float = PATIENCE_SECONDS) -> tuple[str, int]:
+    def open(self) -> tuple[str, int]:
         """Open the tunnel unless it is open.
-
-        Args:
-            seconds: how long to wait for the SSH server.
 
         Returns:
             The address and port of this machine that lead through it.
@@ -73,10 +70,22 @@ class Tunnel:
             if self._connection is not None:
                 self._connection.wanted = True
             if self._connection is None or not self._connection.alive:
-                self._connection = self._open(seconds)
+                self._connection = self._open(PATIENCE_SECONDS)
             if self._port is None:
                 self._port = _in_ssh_thread(self._listen)
             return LOCAL, self._port.getHost().port
+
+    def check(self, seconds: float) -> None:
+        """Log in anew, also where the tunnel is open.
+
+        Args:
+            seconds: how long to wait for the SSH server.
+
+        Raises:
+            TunnelRefusedError: as `open`.
+            TunnelLostError: as `open`.
+        """
+        _in_ssh_thread(self._open(seconds).end)
 
     def refusal(self) -> TunnelLostError | None:
         """Why the SSH server did not pass on the last connection; None if it did."""

@@ -103,12 +103,14 @@ class Served:
             return connection.execute(statement.encode()).fetchall()
 
 
-def wait(look: Callable[[], T], done: Callable[[T], Any], seconds: float = LONG) -> T:
+def wait(
+    look: Callable[[], T], done: Callable[[T], Any], seconds: float = LONG, pause: float = 0.1
+) -> T:
     """What is found once it is what is waited for."""
     until = time.monotonic() + seconds
     while not done(found := look()):
         assert time.monotonic() < until, found
-        time.sleep(0.1)
+        time.sleep(pause)
     return found
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.platform.fix_platform import wait
+from tests.platform.fix_platform import LONG, wait
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,25 +39,30 @@ class Running:
         )
 
 
+def _served(process: subprocess.Popen[str], auth: tuple[str, str] | None) -> Iterator[Running]:
+    printed = ""
+    for line in process.stdout or ():
+        printed += line
+        if line.startswith("for developing"):
+            break
+    url = re.search(r"pages\s+(\S+)", printed)
+    assert url, printed
+    if auth is None:
+        found = re.search(r"key\s+(\S+)\nsecret\s+(\S+)", printed)
+        assert found
+        auth = found[1], found[2]
+    with httpx.Client(base_url=url[1].rstrip("/"), auth=auth, timeout=LONG) as http:
+        yield Running(process, http, printed)
+
+
 @contextmanager
 def running(directory: Path, auth: tuple[str, str] | None = None) -> Iterator[Running]:
     command = [sys.executable, "-m", "local_platform", "serve", str(directory), "--port", "0"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        printed = ""
-        for line in process.stdout or ():
-            printed += line
-            if line.startswith("for developing"):
-                break
-        url = re.search(r"pages\s+(\S+)", printed)
-        assert url, printed
-        if auth is None:
-            found = re.search(r"key\s+(\S+)\nsecret\s+(\S+)", printed)
-            assert found
-            auth = found[1], found[2]
-        with httpx.Client(base_url=url[1].rstrip("/"), auth=auth, timeout=60) as http:
-            yield Running(process, http, printed)
-        process.send_signal(signal.SIGTERM)
-        process.wait(60)
+        try:
+            yield from _served(process, auth)
+        finally:
+            process.terminate()
 
 
 @pytest.mark.slow
@@ -72,7 +77,7 @@ def test_killed_during_a_sync_it_comes_up_whole_and_goes_on(tmp_path: Path) -> N
         path = f"/connections/{platform.send('POST', '/connections', body)['id']}"
         before = platform.send("GET", path)
         platform.send("POST", f"{path}/sync")
-        wait(lambda: list(directory.glob("connections/*/lock")), bool)
+        wait(lambda: list(directory.glob("connections/*/lock")), bool, pause=0.001)
         os.kill(platform.process.pid, signal.SIGKILL)
         platform.process.wait()
     with running(directory, (auth[1], auth[2])) as platform:

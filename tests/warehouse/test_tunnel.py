@@ -165,6 +165,15 @@ def test_refused_key_is_told_with_the_line_that_lets_it_in(
     assert failure_of(far, "tunnel", tunnel_private_key=other) == ""
 
 
+def test_test_of_the_tunnel_logs_in_anew_where_one_stands(
+    far: Client, ssh_server: SshServer
+) -> None:
+    assert far.create(TABLE).success
+    (ssh_server.directory / "authorized").write_text("")
+    assert "authorized_keys" in failure_of(far, "tunnel")
+    assert far.describe("t").HasField("table")
+
+
 def test_server_that_is_not_there_is_told(far: Client, ssh_server: SshServer) -> None:
     ssh_server.stop()
     assert "refused" in failure_of(far, "tunnel")

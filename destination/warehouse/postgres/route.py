@@ -62,7 +62,7 @@ class Route:
             TunnelLostError: as `connect`.
         """
         if self._tunnel is not None:
-            self._tunnel.open(seconds)
+            self._tunnel.check(seconds)
 
     def rest(self) -> None:
         """Leave the SSH server as soon as nobody uses the tunnel."""
