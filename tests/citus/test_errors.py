@@ -3,6 +3,7 @@
 import pytest
 
 from destination.sdk import common_pb2 as common
+from destination.sdk import destination_sdk_pb2 as sdk
 from destination_tester.files import Row
 from destination_tester.model import ACTIVE, START
 from tests.support.fix_connector import Client, column
@@ -12,6 +13,12 @@ from tests.support.migrations import HISTORY, version
 TABLE = common.Table(name="t", columns=[column("id", common.LONG, key=True), column("text")])
 FEW: list[Row] = [{"id": i, "text": "x" * 60} for i in range(20)]
 MANY: list[Row] = [{"id": i, "text": "x" * 60} for i in range(9000)]
+
+
+@pytest.fixture(autouse=True)
+def uncompressed(client: Client) -> None:
+    """So that files of many rows are large, and no statement carries them."""
+    client.files.compression = sdk.OFF
 
 
 @pytest.mark.parametrize("rows", [FEW, MANY], ids=["few", "many"])

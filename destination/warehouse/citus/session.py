@@ -66,6 +66,11 @@ class CitusSession(CitusExpressions, PostgresSession):
         """Not of a reference table, which is small."""
         return not distribution.is_reference(self, target.clause)
 
+    def survey(self, table: sa.Table) -> None:
+        """Not a reference table, of which Citus refuses it after rows were written."""
+        if not distribution.is_reference(self, table):
+            super().survey(table)
+
     def place(self, table: sa.Table, key: Sequence[str]) -> None:
         column = next((name for name in key if name != START), None)
         if column is not None and distribution.is_wanted(self, table):
