@@ -153,7 +153,7 @@ def test_versions_are_written(
     first = [version(i, "2020-01-01T00:00:00Z", "x" * 80) for i in range(rows)]
     assert client.write_history(HISTORY, replace=[first]).success
     second = [version(i, "2021-01-01T00:00:00Z", "y" * 80) for i in range(rows)]
-    earliest: list[Row] = [{"id": i, START: "2021-01-01T00:00:00Z"} for i in range(rows)]
+    earliest: list[Row] = [{"id": i, START: "2021-01-01T00:00:00Z"} for i in range(2 * rows)]
     answer = client.write_history(HISTORY, earliest=[earliest], replace=[second])
     assert answer.success, answer
     updates: list[list[Row]] = [
@@ -166,7 +166,7 @@ def test_versions_are_written(
     answer = client.write_history(HISTORY, update=updates)
     assert answer.success, answer
     ends: list[Row] = [{"id": i, END: "2024-01-01T00:00:00Z"} for i in range(rows // 2)]
-    answer = client.write_history(HISTORY, delete=[ends])
+    answer = client.write_history(HISTORY, delete=[4 * ends])
     assert answer.success, answer
     found = clustered.execute(
         'SELECT {start}::text, {end}::text, {active}, left("desc", 1), count(*) FROM {schema}.t'

@@ -60,16 +60,35 @@ class CitusSession(CitusExpressions, PostgresSession):
         return stored
 
     def execute(self, statement: sa.Executable) -> int:
-        return super().execute(staged.queried(statement))
+        if staged.changes_rows(statement):
+            statement = staged.queried(self._joinable(statement))
+        return super().execute(statement)
+
+    def _joinable(self, change: staged.Change) -> staged.Change:
+        """A change of a reference table, with what it computes of staged rows in staging tables, too."""
+        computed, target = staged.computed(change), change.table
+        if not (
+            computed and isinstance(target, sa.Table) and distribution.is_reference(self, target)
+        ):
+            return change
+        for rows in computed:
+            table = self.create_staging([sa.Column(each.name, each.type) for each in rows.c])
+            self.execute(sa.insert(table).from_select(table.c.keys(), rows.element))
+            change = staged.replaced(change, rows, table)
+        return change
 
     def narrows(self, target: StoredTable) -> bool:
         """Not of a reference table, which is small."""
         return not distribution.is_reference(self, target.clause)
 
     def survey(self, table: sa.Table) -> None:
-        """Not a reference table, of which Citus refuses it after rows were written."""
-        if not distribution.is_reference(self, table):
-            super().survey(table)
+        """Citus refuses it after the coordinator has written rows of shards of its own."""
+
+        def survey() -> bool:
+            super(CitusSession, self).survey(table)
+            return True
+
+        self._unless({INTERNAL_ERROR}, survey)
 
     def place(self, table: sa.Table, key: Sequence[str]) -> None:
         column = next((name for name in key if name != START), None)
