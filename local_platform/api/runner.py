@@ -129,14 +129,23 @@ class Runner:
 
     def _run(self, connection_id: str, active: Active, order: Order) -> None:
         try:
-            code = INTERRUPTED if active.stopping else self._sync(active, order)
-            self._end(connection_id, active, code)
+            self._end(connection_id, active, self._code(active, order))
         except Exception:
-            logger.exception("a run could not be watched")
+            logger.exception("the end of a run could not be written down")
             raise
         finally:
             with self._lock:
                 del self._active[connection_id]
+
+    def _code(self, active: Active, order: Order) -> int | None:
+        """The exit code of a run's process; None if it could not be watched."""
+        if active.stopping:
+            return INTERRUPTED
+        try:
+            return self._sync(active, order)
+        except (OSError, ValueError, LookupError, sa.exc.SQLAlchemyError):
+            logger.exception("a run could not be watched")
+            return None
 
     def _sync(self, active: Active, order: Order) -> int:
         """Run the process to its end.
@@ -188,16 +197,17 @@ class Runner:
                 Line(run_id=active.run_id, level=level, message=message) for level, message in lines
             )
 
-    def _end(self, connection_id: str, active: Active, code: int) -> None:
+    def _end(self, connection_id: str, active: Active, code: int | None) -> None:
         progress = active.progress
+        how = "could not be watched" if code is None else f"ended unexpectedly (exit code {code})"
         with self._store.writing() as session:
             run = session.get_one(Run, active.run_id)
-            run.status = STATUSES.get(code, "failed")
+            run.status = "failed" if code is None else STATUSES.get(code, "failed")
             run.ended_at = now()
             run.rows = progress.rows
             run.report = progress.report()
             if run.status == "failed":
-                run.error = progress.error or f"the sync ended unexpectedly (exit code {code})"
+                run.error = progress.error or f"the sync {how}: see the platform's log"
             conclude(session, session.get_one(Connection, connection_id), run, progress.failed_test)
 
 

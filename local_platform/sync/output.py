@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from types import TracebackType
@@ -285,4 +286,6 @@ class JsonOutput:
         self._print(event="summary", outcome=outcome, **asdict(summary))
 
     def _print(self, **content: Any) -> None:
-        print(self.secrets.hide(json.dumps(content)), flush=True)
+        line = self.secrets.hide(json.dumps(content)) + "\n"  # in one piece: threads write at once
+        sys.stdout.write(line)
+        sys.stdout.flush()

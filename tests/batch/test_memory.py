@@ -61,9 +61,9 @@ def test_reading_stays_within_the_budget(
 
 
 def test_memory_of_a_huge_value_is_given_back(tmp_path: Path) -> None:
-    """Arrow would keep what parsing took, more than twice the value; once it may be kept."""
+    """Arrow would keep what parsing took, more than three times the value; twice it may be kept."""
     small, huge = tmp_path / "small.csv", tmp_path / "huge.csv"
     small.write_bytes(b"text\nx\n")
     huge.write_bytes(b"text\n" + b"x" * (HUGE_MIB * MIB) + b"\n")
     (_, before), (_, after) = (sizes_mib(path, "OFF", 1) for path in (small, huge))
-    assert after - before < 2 * HUGE_MIB
+    assert after - before < 2.5 * HUGE_MIB

@@ -125,6 +125,19 @@ def test_sync_that_is_stopped_keeps_what_came(served: Served, schema: str) -> No
     assert served.rows(f"SELECT count(*) FROM {schema}.orders") == [(run.rows - 16,)]
 
 
+def test_sync_that_cannot_be_watched_has_failed(served: Served, schema: str) -> None:
+    made = served.shop(schema)
+    directory = served.platform.connections.directory(made["id"])
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    directory.write_text("a file, where the state of the sync would be")
+    served.platform.connections.sync(made["id"])
+    assert served.ended(made["id"])["failed_at"] is not None
+    with served.platform.store.reading() as session:
+        run = latest(session, made["id"])
+    assert run is not None
+    assert run.error == "the sync could not be watched: see the platform's log"
+
+
 def test_unpaused_connection_is_synced_by_itself(served: Served, schema: str) -> None:
     made = served.shop(schema, paused=False)
     found = wait(
