@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -26,8 +27,10 @@ POSTGRES_SETTINGS = (
     "datestyle = 'ISO'",
     "timezone = 'UTC'",
     "extra_float_digits = 1",
+    "statement_timeout = 0",
+    "idle_in_transaction_session_timeout = 0",
 )
-"""What PostgreSQL's texts depend on; first, that a Citus cluster's workers are handed the others."""
+"""What reading depends on; first, that a Citus cluster's workers are handed the others."""
 POSTGRES_TEMPORAL = re.compile(
     r"(?P<year>\d{4,})(?P<day>-\d\d-\d\d)(?: (?P<time>[\d:.]+))?(?:\+00)?(?P<bc> BC)?"
 )
@@ -88,7 +91,7 @@ class Verifier:
         return [*self._compare_key(name, model), *_compare_rows(name, model, rows)]
 
     def _compare_key(self, name: str, model: TableModel) -> list[Difference]:
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             constraint = sa.inspect(connection).get_pk_constraint(name, self._schema)
         expected, found = sorted(model.key), sorted(constraint["constrained_columns"])
         if expected == found:
@@ -102,7 +105,7 @@ class Verifier:
             The rows; None if the database has no table of that name, or one of other columns: a
             connector stores a name under another where the warehouse cannot hold it.
         """
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             if not sa.inspect(connection).has_table(name, self._schema):
                 self._unread(name, "the database has no table of that very name")
                 return None
@@ -114,13 +117,18 @@ class Verifier:
                 return None
             kinds = list(model.columns.values())
             selected = [self._readable(*pair) for pair in zip(columns, kinds, strict=True)]
-            if self._postgres:
-                for setting in POSTGRES_SETTINGS:
-                    connection.exec_driver_sql(f"SET LOCAL {setting}")
             rows = connection.execute(sa.select(*selected)).all()
         return [
             {c.name: _found(value, c) for c, value in zip(kinds, row, strict=True)} for row in rows
         ]
+
+    @contextmanager
+    def _reading(self) -> Iterator[sa.Connection]:
+        with self._engine.connect() as connection:
+            if self._postgres:
+                for setting in POSTGRES_SETTINGS:
+                    connection.exec_driver_sql(f"SET LOCAL {setting}")
+            yield connection
 
     def _unread(self, name: str, message: str) -> None:
         self._output.operation(f"verify {name}", 0, 0.0, "skipped", message)

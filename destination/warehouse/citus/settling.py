@@ -21,7 +21,7 @@ from destination.warehouse.postgres.reworded import RewordedError
 SETTLED = "citus.settled"
 """In a connection's `info`: how many warnings there had been when nothing was prepared any more."""
 PREPARED: LiteralString = """
-    SELECT nodename || ':' || nodeport, success, result FROM run_command_on_workers($$
+    SELECT nodename || ':' || nodeport, success, result, current_user FROM run_command_on_workers($$
         SELECT coalesce(string_agg(gid, ' '), '') FROM pg_catalog.pg_prepared_xacts
         WHERE database = pg_catalog.current_database() AND gid LIKE 'citus\\_%'$$)"""
 """What each worker has prepared, whoever wrote it."""
@@ -32,7 +32,10 @@ UNSETTLED = (
     "the node {} of the cluster has prepared an earlier batch and not committed it yet: Citus has it do"
     " so within citus.recover_2pc_interval, or at once by SELECT recover_prepared_transactions()"
 )
-SILENT = "the node {} of the cluster does not say what it has prepared: see that it runs"
+SILENT = (
+    "the node {} of the cluster does not say what it has prepared: see that it runs, and that the role"
+    ' "{}" may log in there'
+)
 
 
 def settle(connection: sa.Connection, cancellation: Cancellation) -> None:
@@ -75,10 +78,10 @@ def _prepared(connection: sa.Connection) -> dict[str, str]:
     driver = driver_of(connection)
     with as_sqlalchemy(driver, PREPARED):
         answers = driver.execute(PREPARED).fetchall()
-    for node, success, _ in answers:
+    for node, success, _, role in answers:
         if not success:
-            raise _lost(SILENT.format(node))
-    return {gid: node for node, _, gids in answers for gid in gids.split()}
+            raise _lost(SILENT.format(node, role))
+    return {gid: node for node, _, gids, _ in answers for gid in gids.split()}
 
 
 def _lost(words: str) -> DBAPIError:
