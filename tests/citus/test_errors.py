@@ -67,6 +67,26 @@ def test_value_that_a_worker_refuses(client: Client, clustered: Database, rows: 
     assert clustered.rows("t", "id", "text") == [(1, "a")]
 
 
+@pytest.mark.parametrize("rows", [FEW, MANY], ids=["few", "many"])
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("ADD COLUMN v int NOT NULL", 'a NULL is not allowed (column "v")'),
+        ("ADD CONSTRAINT once UNIQUE (id)", 'a key is not unique (constraint "once")'),
+        ("ADD CONSTRAINT once EXCLUDE USING btree (id WITH =)", '(constraint "once")'),
+    ],
+)
+def test_constraint_of_a_worker_is_named(
+    client: Client, clustered: Database, rows: list[Row], change: str, told: str
+) -> None:
+    table = common.Table(name="t", columns=[column("id", common.LONG), column("text")])
+    assert client.create(table).success
+    clustered.execute(f"SELECT create_distributed_table('{clustered.schema}.t', 'id')")
+    clustered.execute(f"ALTER TABLE {{schema}}.t {change}")
+    answer = client.write(table, replace=[[*rows, *rows]])
+    assert told in answer.task.message, answer
+
+
 TOLD_IN_GERMAN = """
     CREATE FUNCTION {schema}.refuses() RETURNS bool LANGUAGE plpgsql AS $$
     BEGIN

@@ -15,7 +15,6 @@ from sqlalchemy.exc import DBAPIError
 from destination.warehouse.citus.errors import (
     INTERNAL_ERROR,
     ROLLED_BACK,
-    SHARD,
     UNSUPPORTED,
     as_of_one_server,
     reworded,
@@ -46,6 +45,8 @@ VIOLABLE: LiteralString = """
 """The names that a violation's message can hold, the SQLSTATE of each, and what it names."""
 QUOTED = re.compile(r'["»«„“”‚‘’「]([^"»«„“”‚‘’「」]+)["»«„“”‚‘’」]')
 """A name in a message of whatever language."""
+SHARD = re.compile(r"_\d+$")
+"""What a shard's names have behind the table's."""
 OF_WORKER = "while executing command on"
 """What Citus says with an error whose SQLSTATE it hands on."""
 UNKNOWN = (

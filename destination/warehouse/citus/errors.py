@@ -32,19 +32,7 @@ LOST_LINE = re.compile(
     "|the database system is (?:starting|shutting|not yet|in recovery)|any healthy placement"
 )
 """The same of one that is not named."""
-VIOLATED = re.compile(
-    r'null value in column "(?P<column>[^"]+)" of relation "[^"]+" violates not-null constraint'
-    r"|(?:new row for relation|insert or update on table|duplicate key|conflicting key)[^:]*?"
-    r' violates (?:check|foreign key|unique|exclusion) constraint "(?P<name>[^"]+)"'
-)
-"""What PostgreSQL says of a constraint."""
-SHARD = re.compile(r"_\d+$")
 SIGNS = {
-    "duplicate key value violates": "23505",
-    "violates not-null constraint": "23502",
-    "violates foreign key constraint": "23503",
-    "violates check constraint": "23514",
-    "violates exclusion constraint": "23P01",
     "value too long for type": "22001",
     "deadlock": "40P01",
     "canceling statement due to lock timeout": "55P03",
@@ -68,22 +56,10 @@ def as_of_one_server(error: DBAPIError) -> DBAPIError:
     about_node = _about_node(message, state)
     if about_node is not None:
         return reworded(error, *about_node)
-    if state == INTERNAL_ERROR:
-        state = next((state for sign, state in SIGNS.items() if sign in message), None)
-    if state is None or (state == sqlstate(error) and not state.startswith("23")):
+    if state != INTERNAL_ERROR:
         return error
-    if state.startswith("23"):
-        return error if cause.diag.constraint_name else _violated(error, state, message)
-    return _raised(error, psycopg.errors.lookup(state)())
-
-
-def _violated(error: DBAPIError, state: str, message: str) -> DBAPIError:
-    """The error of a constraint, which PostgreSQL's own message names, as a shard has it."""
-    found = VIOLATED.fullmatch(message)
-    if found is None:
-        return error
-    kind, name = ("column", found["column"]) if found["column"] else ("constraint", found["name"])
-    return violated(error, state, kind, SHARD.sub("", name))
+    meant = next((state for sign, state in SIGNS.items() if sign in message), None)
+    return error if meant is None else _raised(error, psycopg.errors.lookup(meant)())
 
 
 def violated(error: DBAPIError, state: str, kind: str, name: str) -> DBAPIError:
