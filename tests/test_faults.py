@@ -152,9 +152,13 @@ def test_slow_line_is_waited_for(proxied: Client, proxy: Proxy, database: Databa
 
 def test_line_that_stalls_is_waited_for(proxied: Client, proxy: Proxy, database: Database) -> None:
     assert proxied.create(KEYED).success
-    proxy.set_trap(Trap(at=b"x" * 90, then=proxy.stall))
     resuming = threading.Timer(2, proxy.resume)
-    resuming.start()
+
+    def stall() -> None:
+        proxy.stall()
+        resuming.start()
+
+    proxy.set_trap(Trap(at=b"x" * 90, then=stall))
     assert proxied.write(KEYED, replace=[ROWS]).success
     assert not resuming.is_alive()
     assert has_rows_once(database)

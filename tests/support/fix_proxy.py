@@ -182,7 +182,9 @@ def _shut_down(connection: socket.socket) -> None:
 
 
 @pytest.fixture
-def proxy(postgres_uri: str) -> Iterator[Proxy]:
+def proxy(postgres_uri: str, schema: str) -> Iterator[Proxy]:
+    """One that is closed before the schema is dropped, for which its sessions may have to end."""
+    del schema
     opened = Proxy(conninfo_to_dict(postgres_uri))
     with psycopg.connect(opened.conninfo):
         pass
