@@ -87,6 +87,40 @@ def test_constraint_of_a_worker_is_named(
     assert told in answer.task.message, answer
 
 
+@pytest.mark.parametrize("rows", [FEW, MANY], ids=["few", "many"])
+def test_text_that_is_too_long_for_a_column_of_a_worker(
+    client: Client, clustered: Database, rows: list[Row]
+) -> None:
+    table = common.Table(name="t", columns=[column("id", common.LONG), column("text")])
+    assert client.create(table).success
+    clustered.execute(f"SELECT create_distributed_table('{clustered.schema}.t', 'id')")
+    clustered.execute("ALTER TABLE {schema}.t ALTER COLUMN text TYPE varchar(10)")
+    answer = client.write(table, replace=[rows])
+    message = answer.task.message
+    assert 'column "text": a value is longer than the column allows' in message, answer
+
+
+DENIED = """
+    CREATE FUNCTION {schema}.denies() RETURNS bool LANGUAGE plpgsql AS $$
+    BEGIN
+        RAISE EXCEPTION 'permission denied for function secret'
+            USING ERRCODE = 'insufficient_privilege';
+    END $$"""
+
+
+@pytest.mark.parametrize("rows", [FEW, MANY], ids=["few", "many"])
+def test_privilege_that_lacks_at_a_worker(
+    client: Client, clustered: Database, rows: list[Row]
+) -> None:
+    table = common.Table(name="t", columns=[column("id", common.LONG), column("text")])
+    assert client.create(table).success
+    clustered.execute(f"SELECT create_distributed_table('{clustered.schema}.t', 'id')")
+    clustered.execute(DENIED)
+    clustered.execute("ALTER TABLE {schema}.t ADD CONSTRAINT denied CHECK ({schema}.denies())")
+    answer = client.write(table, replace=[rows])
+    assert "a privilege is missing: run GRANT" in answer.task.message, answer
+
+
 TOLD_IN_GERMAN = """
     CREATE FUNCTION {schema}.refuses() RETURNS bool LANGUAGE plpgsql AS $$
     BEGIN
