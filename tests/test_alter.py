@@ -227,6 +227,7 @@ def test_new_column_of_a_type_that_no_key_takes_is_named(client: Client, count: 
         table(*before.columns, column("part", common.JSON, key=True))
     ).task.message
     assert 'column "part": an index or constraint does not take the column\'s type' in message
+    assert "choose another key at the source" in message
     assert client.describe("t").table == before
 
 

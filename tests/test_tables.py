@@ -20,6 +20,14 @@ def table(*columns: common.Column, name: str = "t") -> common.Table:
     return common.Table(name=name, columns=columns)
 
 
+def test_type_that_no_key_takes_is_told_when_the_table_is_created(client: Client) -> None:
+    table = common.Table(name="t", columns=[column("id", common.JSON, key=True), column("v")])
+    message = client.create(table).task.message
+    assert "an index or constraint does not take the column's type" in message
+    assert "choose another key at the source" in message
+    assert client.describe("t").not_found
+
+
 def test_describing_what_is_not_there_is_no_error(client: Client) -> None:
     assert client.describe("t").not_found
     client.create(table(ID, name="other"))
