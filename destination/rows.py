@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from types import TracebackType
 from typing import Protocol, Self
@@ -63,10 +63,12 @@ class Rows:
     Args:
         columns: the columns that the rows hold, in the order of the record batches' fields.
         batches: the rows; partial ones end with `MODIFIED`.
+        few: whether they are of few bytes; if not, decoding the first batch may take long.
     """
 
     columns: tuple[Column, ...]
     batches: Iterator[pa.RecordBatch]
+    few: bool = True
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         return self.batches
@@ -123,7 +125,7 @@ class PeekedSource:
         batches = iter(rows)
         first = next(batches, None)
         started = [] if first is None else [first]
-        self._started = Rows(rows.columns, chain(handing_over(started), batches))
+        self._started = replace(rows, batches=chain(handing_over(started), batches))
         return first
 
     @contextmanager

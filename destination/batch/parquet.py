@@ -76,6 +76,12 @@ class File:
             memory.require(sink.tell() + FILE_BYTES // 2)
         return cls(sink.getvalue())
 
+    @property
+    def inflated_bytes(self) -> int:
+        """The size of its pages, as the file says; values that repeat may stand there once."""
+        groups = range(self.metadata.num_row_groups)
+        return sum(self.metadata.row_group(group).total_byte_size for group in groups)
+
     def read_group(
         self, group: int, rows: int, names: list[str], dictionaries: Iterable[str]
     ) -> Iterator[pa.RecordBatch]:

@@ -101,35 +101,35 @@ class BatchFile:
             self.budget.reserve() as reservation,
             self._content(reservation) as stream,
         ):
-            columns, batches = self._rows(stream, reservation, notices)
+            columns, batches, few = self._rows(stream, reservation, notices)
             timed = telemetry.made("decode", batches)
             with closing(batches):
                 if self.size < SMALL_BYTES:
-                    yield Rows(columns, timed)
+                    yield Rows(columns, timed, few)
                 else:
                     with closing(ahead(timed, "decoder", lambda batch: batch.nbytes)) as decoded:
-                        yield Rows(columns, decoded)
+                        yield Rows(columns, decoded, few)
         for text in notices.texts():
             logger.warning('table "%s", batch file %s: %s', self.table.name, self.name, text)
 
     def _rows(
         self, stream: DecompressingReader, reservation: Reservation, notices: Notices
-    ) -> tuple[tuple[Column, ...], Generator[pa.RecordBatch]]:
-        """The columns that the rows hold, and the rows."""
+    ) -> tuple[tuple[Column, ...], Generator[pa.RecordBatch], bool]:
+        """The columns that the rows hold, the rows, and whether they are few; see `Rows`."""
         first = stream.peek(csv.BLOCK_BYTES)
         if first.startswith(parquet.MAGIC):
             file = parquet.File.read(stream, reservation.part())
             decoder = self._decoder(file.names, notices)
-            return decoder.columns, parquet.read_rows(file, decoder, reservation)
+            few = file.inflated_bytes < WHOLE_BYTES
+            return decoder.columns, parquet.read_rows(file, decoder, reservation), few
         header = csv.Header.parse(first)
         decoder = self._decoder(header.names, notices)
         stream.read(header.size)
         if len(first) < WHOLE_BYTES:
-            return decoder.columns, csv.read_whole(
-                first[header.size :], header, decoder, reservation
-            )
+            rows = csv.read_whole(first[header.size :], header, decoder, reservation)
+            return decoder.columns, rows, True
         read = self._streamed if csv_stream.is_open_for(header, decoder) else csv.read_rows
-        return decoder.columns, read(stream, header, decoder, reservation)
+        return decoder.columns, read(stream, header, decoder, reservation), False
 
     def _streamed(
         self,

@@ -229,6 +229,8 @@ def carry(
     for source in sources:
         batches = []
         with source.open() as rows:
+            if not rows.few:
+                return None
             shape = _Shape(target, rows.columns, table)
             types = _TYPES.get(shape, partial(shape.types, session))
             if types is None:

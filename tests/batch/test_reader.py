@@ -154,6 +154,24 @@ def test_parquet_is_known_by_its_first_bytes(tmp_path: Path) -> None:
         ]
 
 
+@pytest.mark.parametrize("file_type", ["csv", "parquet"])
+@pytest.mark.parametrize(("length", "few"), [(10, True), (5 * MIB, False)])
+def test_file_says_before_its_rows_are_decoded_whether_they_are_few(
+    tmp_path: Path, file_type: str, length: int, *, few: bool
+) -> None:
+    """However few bytes it has on disk."""
+    path, text = tmp_path / "rows", "x" * length
+    compression = Compression.OFF
+    if file_type == "csv":
+        compression = Compression.GZIP
+        path.write_bytes(gzip.compress(f"text\n{text}\n".encode()))
+    else:
+        parquet.write_table(pa.table({"text": [text]}), path, compression="snappy")
+    table = Table("t", (Column("text", DataType.STRING),))
+    with BatchFile(str(path), None, params(compression), table, Budget()).open() as rows:
+        assert rows.few == few
+
+
 @pytest.mark.parametrize(
     ("header", "only", "told"),
     [

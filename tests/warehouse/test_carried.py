@@ -1,12 +1,15 @@
 """Small batches: their rows travel in the statements, as exactly as through a staging table."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import psycopg
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from destination.batch.decoding import Decoder
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
 from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
@@ -55,6 +58,31 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
 def staging(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Has every batch go through staging tables from then on."""
     return lambda: monkeypatch.setattr(carried, "FILE_BYTES", -1)
+
+
+@pytest.mark.parametrize("file_format", [sdk.CSV, sdk.PARQUET])
+def test_large_rows_of_a_small_file_are_decoded_once(
+    client: Client,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    file_format: sdk.BatchFileFormat,
+) -> None:
+    decoded, decode = [], Decoder.decode
+
+    def counted(decoder: Decoder, *arguments: Any) -> pa.RecordBatch:
+        batch = decode(decoder, *arguments)
+        decoded.append(batch.num_rows)
+        return batch
+
+    monkeypatch.setattr(Decoder, "decode", counted)
+    client.files.format = file_format
+    assert client.create(TABLE).success
+    assert client.write(TABLE, replace=[ROWS]).success
+    decoded.clear()
+    answer = client.write(TABLE, replace=[[{"id": 1, "text": "x" * (5 << 20), "document": "{}"}]])
+    assert answer.success, answer
+    assert decoded == [1]
+    assert database.execute("SELECT length(text) FROM {schema}.t WHERE id = 1") == [(5 << 20,)]
 
 
 def test_small_batches_need_no_staging_table(
