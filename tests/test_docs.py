@@ -1,6 +1,7 @@
-"""The documentation says what every message means."""
+"""The documentation says what every message means, and names files that are there."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,3 +59,13 @@ def test_message_is_explained(message: str) -> None:
 
 def test_messages_are_found() -> None:
     assert len(set(messages())) > 40
+
+
+def test_modules_that_the_recipes_name_are_there() -> None:
+    named = set(re.findall(r"`([\w/]+\.py)`", (ROOT / "CONTRIBUTING.md").read_text()))
+    places = [ROOT, ROOT / "destination", ROOT / "destination_tester", ROOT / "tests"]
+    places += [ROOT / "destination" / "warehouse", ROOT / "tests" / "batch"]
+    assert len(named) > 20
+    assert {
+        name for name in named if not any((place / name).is_file() for place in places)
+    } == set()
