@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 from destination.errors import CancelledError
 
+AGAIN_SECONDS = 0.5
+
 
 class Cancellation:
     """Says whether work was cancelled, and interrupts what it waits for."""
@@ -46,14 +48,25 @@ class Cancellation:
 
     @contextmanager
     def interrupting(self, interrupt: Callable[[], object]) -> Iterator[None]:
-        """Call `interrupt` if the work is cancelled inside this block, and never after it."""
-        thread = threading.Thread(target=interrupt, name="interrupt", daemon=True)
+        """Call `interrupt` if the work is cancelled inside this block, and never after it.
+
+        It is called again until the block ends: the work may have begun to wait just after it.
+        """
+        left = threading.Event()
+
+        def until_left() -> None:
+            interrupt()
+            while not left.wait(AGAIN_SECONDS):
+                interrupt()
+
+        thread = threading.Thread(target=until_left, name="interrupt", daemon=True)
         with self._lock:
             self._interrupts.append(thread)
         try:
             self.check()
             yield
         finally:
+            left.set()
             self._withdraw(thread)
 
     def _withdraw(self, interrupt: threading.Thread) -> None:

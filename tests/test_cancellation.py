@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from destination.cancellation import Cancellation
+from destination.cancellation import AGAIN_SECONDS, Cancellation
 from destination.errors import CancelledError
 from destination.warehouse.base import Session
 from destination.warehouse.postgres.database import PostgresWarehouse
@@ -68,6 +68,16 @@ def test_given_up_twice_is_interrupted_once() -> None:
     assert steps == ["interrupted"]
 
 
+def test_work_that_begins_to_wait_just_after_is_interrupted_too() -> None:
+    cancellation, steps = Cancellation(), list[str]()
+    with cancellation.interrupting(lambda: steps.append("interrupted")):
+        cancellation.cancel()
+        wait_until(lambda: len(steps) > 1)
+    interrupted = len(steps)
+    time.sleep(2 * AGAIN_SECONDS)
+    assert len(steps) == interrupted
+
+
 def test_each_of_several_that_wait_is_interrupted() -> None:
     cancellation, steps = Cancellation(), list[str]()
     with (
@@ -106,3 +116,18 @@ def test_transaction_that_gives_itself_up_stores_nothing(
         warehouse.transact("work", work, cancellation)
     warehouse.close()
     assert database.rows("t") == []
+
+
+def test_statement_that_begins_after_the_interruption_is_interrupted_too(postgres_uri: str) -> None:
+    warehouse, cancellation = PostgresWarehouse.from_uri(postgres_uri), Cancellation()
+
+    def work(session: Session) -> None:
+        cancellation.cancel()
+        time.sleep(AGAIN_SECONDS / 2)  # the server takes the first, for a session that does nothing
+        session.connection.exec_driver_sql("SELECT pg_catalog.pg_sleep(60)")
+
+    begun = time.monotonic()
+    with pytest.raises(CancelledError):
+        warehouse.transact("work", work, cancellation)
+    assert time.monotonic() - begun < 50
+    warehouse.close()

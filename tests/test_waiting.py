@@ -166,7 +166,7 @@ def test_reader_of_an_empty_table_is_let_through_while_it_is_filled(
         assert client.write(table, replace=[rows[:1000]]).success
         assert client.truncate("t", 2_000_000_000).success
     monkeypatch.setattr(Copying, "append", slow)
-    key = f"SELECT oid FROM pg_constraint WHERE conrelid = '\"{client.schema}\".t'::regclass"
+    key = f"SELECT oid FROM pg_constraint WHERE conrelid = '\"{client.schema}\".t'::regclass ORDER BY oid"
     before = database.execute(key)
     with ThreadPoolExecutor(2) as calls, psycopg.connect(postgres_uri) as reader:
         writing = calls.submit(client.write, table, replace=[rows])
