@@ -10,7 +10,7 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect, sync_playwright
 
-from tests.platform.fix_platform import Served
+from tests.platform.fix_platform import LONG, Served
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 NARROW, WIDE = ViewportSize(width=360, height=740), ViewportSize(width=1280, height=900)
@@ -41,7 +41,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def page(browser: Browser, served: Served) -> Iterator[Page]:
     context = browser.new_context(base_url=served.url, viewport=WIDE)
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(LONG * 1000)
     opened = context.new_page()
     problems: list[str] = []
     opened.on("pageerror", lambda error: problems.append(str(error)))
@@ -121,12 +121,12 @@ def _choose(page: Page, draw: Draw) -> None:
 
 def _sync_twice(page: Page, draw: Draw) -> None:
     expect(page.locator("#live")).to_be_visible()
-    expect(page.locator(".facts").get_by_text("succeeded")).to_be_visible(timeout=60_000)
+    expect(page.locator(".facts").get_by_text("succeeded")).to_be_visible(timeout=LONG * 1000)
     expect(page.locator("figure.chart")).to_have_count(2)
     expect(page.get_by_text("prices are taken from the price list")).to_be_visible()
     page.get_by_role("button", name="Sync now").click()
     expect(page.locator("#live")).to_be_visible()
-    expect(page.locator(".facts").get_by_text("succeeded")).to_be_visible(timeout=60_000)
+    expect(page.locator(".facts").get_by_text("succeeded")).to_be_visible(timeout=LONG * 1000)
     expect(page.locator("#changes + .changes")).to_contain_text("origin")
     draw(page, "sync", 900)
 
