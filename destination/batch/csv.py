@@ -34,6 +34,8 @@ BLOCK_BYTES = 2 << 20
 QUOTE = pa.scalar(ord('"'), pa.uint8())
 BYTE_ORDER_MARK = codecs.BOM_UTF8
 """Arrow drops one at the start of its input."""
+SEARCHED_BYTES = 2 << 10
+"""So many bytes a column are searched in less time than a column of integers is read as texts."""
 READ_TWICE_BYTES = 32 << 10
 """The largest block of partial rows, for each of its columns, that is read typed and, where values are
 unmodified, as texts, too: to convert a column takes as long as to read so many bytes again."""
@@ -255,15 +257,22 @@ class BlockReader:
 
     def _read_typed(self, block: bytes) -> pa.RecordBatch | None:
         """The block's rows, or None where a value cannot be read straight into its type."""
-        # Arrow reads integers in hexadecimal too, and by their bits.
-        decimal = len(block) <= BLOCK_BYTES and b"0x" not in block and b"0X" not in block
-        typed = self._typed if decimal else self._careful
+        typed = self._careful if self._may_hold_hexadecimal(block) else self._typed
         try:
             arrays = self._parse(block, typed.options)
             masks = self._masks(block, arrays) if self._decoder.unmodified_string else None
             return typed.decode(arrays, self._first_row, masks)
         except pa.ArrowInvalid:
             return None
+
+    def _may_hold_hexadecimal(self, block: bytes) -> bool:
+        """Whether integers are to be read as texts: Arrow reads hexadecimal ones too, by their bits.
+
+        That takes less time than a search of all bytes, but where columns are many and rows few.
+        """
+        if len(block) > SEARCHED_BYTES * len(self._header):
+            return True
+        return b"0x" in block or b"0X" in block
 
     def _masks(self, block: bytes, arrays: Sequence[pa.Array]) -> dict[str, pa.Array]:
         """What of the columns is modified in which unmodified values may have been read as nulls.
