@@ -12,10 +12,12 @@ from typing import Any, Protocol, TypeVar
 import grpc
 
 from destination import telemetry, wire
-from destination.batch.reader import BatchFile
+from destination.batch.prefetch import Prefetched
+from destination.batch.reader import SMALL_BYTES, BatchFile
 from destination.cancellation import Cancellation
 from destination.errors import CancelledError, CustomerError, RequestError
 from destination.memory import Budget
+from destination.rows import RowSource
 from destination.schema import END, START, Table
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
@@ -204,7 +206,9 @@ class Servicer(sdk_grpc.DestinationConnectorServicer):
 
     def _files(self, request: _WriteRequest, table: Table) -> _Files:
         unstorable = self._warehouses.kind.traits.unstorable
-        return _Files(request, table, self._budget, unstorable)
+        # Beside other calls it would take a processor from them.
+        prefetched = SMALL_BYTES if self._warehouses.users == 1 else 0
+        return _Files(request, table, self._budget, unstorable, prefetched)
 
     def answer(
         self,
@@ -246,47 +250,62 @@ class _WriteRequest(Protocol):
 
 
 class _Files:
-    """The batch files of a request, by the columns that are read."""
+    """The batch files of a request, by the columns that are read.
+
+    Args:
+        request: names them.
+        table: the request's.
+        budget: the server's memory.
+        unstorable: as `BatchFile` has it.
+        prefetched: the most bytes that are decoded while the transaction begins.
+    """
 
     def __init__(
-        self, request: _WriteRequest, table: Table, budget: Budget, unstorable: str
+        self,
+        request: _WriteRequest,
+        table: Table,
+        budget: Budget,
+        unstorable: str,
+        prefetched: int,
     ) -> None:
         self._keys = request.keys
         self._table = table
-        self._read = partial(
+        self._file = partial(
             BatchFile,
             params=wire.file_params_from_wire(request.file_params),
             budget=budget,
             unstorable=unstorable,
         )
+        self._room = prefetched
 
-    def whole(self, names: Iterable[str]) -> list[BatchFile]:
+    def whole(self, names: Iterable[str]) -> list[RowSource]:
         """Files of whole rows."""
-        return [self._read(name, self._keys.get(name), table=self._table) for name in names]
+        return self._read(names, self._table)
 
-    def partial(self, names: Iterable[str]) -> list[BatchFile]:
+    def partial(self, names: Iterable[str]) -> list[RowSource]:
         """Files of rows that may leave values unmodified."""
-        return [
-            self._read(name, self._keys.get(name), table=self._table, partial=True)
-            for name in names
-        ]
+        return self._read(names, self._table, partial=True)
 
-    def keys(self, names: Iterable[str]) -> list[BatchFile]:
+    def keys(self, names: Iterable[str]) -> list[RowSource]:
         """Files of which only the key columns are read."""
         key = tuple(column.name for column in self._table.key)
-        return self._only(names, self._table, key)
+        return self._read(names, self._table, only=key)
 
-    def ends(self, names: Sequence[str]) -> list[BatchFile]:
+    def ends(self, names: Sequence[str]) -> list[RowSource]:
         """Files of which only the record's key and `_fivetran_end` are read."""
         if not names:
             return []
         key = [column.name for column in self._table.key if column.name != START]
-        return self._only(names, self._table.with_key(key), (*key, END))
+        return self._read(names, self._table.with_key(key), only=(*key, END))
 
-    def _only(
-        self, names: Iterable[str], table: Table, columns: tuple[str, ...]
-    ) -> list[BatchFile]:
-        return [self._read(name, self._keys.get(name), table=table, only=columns) for name in names]
+    def _read(self, names: Iterable[str], table: Table, **how: Any) -> list[RowSource]:
+        files = [self._file(name, self._keys.get(name), table=table, **how) for name in names]
+        return [self._begun(file) for file in files]
+
+    def _begun(self, file: BatchFile) -> RowSource:
+        """The file, which is decoded from now on if those up to it are small together."""
+        self._room -= file.size
+        return Prefetched(file) if self._room > 0 else file
 
 
 def _count(loaded: loading.Loaded | history.HistoryLoaded) -> None:

@@ -45,6 +45,12 @@ class WarehousePool:
                 entry.users -= 1
                 entry.last_used = time.monotonic()
 
+    @property
+    def users(self) -> int:
+        """How many use a warehouse now."""
+        with self._lock:
+            return sum(entry.users for entry in self._entries.values())
+
     def close_idle(self, seconds: float = IDLE_SECONDS) -> None:
         """Close the warehouses that nobody used for so many seconds."""
         oldest = time.monotonic() - seconds
