@@ -21,6 +21,15 @@ def uncompressed(client: Client) -> None:
     client.files.compression = sdk.OFF
 
 
+@pytest.fixture
+def by_hand(client: Client, clustered: Database) -> common.Table:
+    """A table without a key, distributed by hand."""
+    table = common.Table(name="t", columns=[column("id", common.LONG), column("text")])
+    assert client.create(table).success
+    clustered.execute(f"SELECT create_distributed_table('{clustered.schema}.t', 'id')")
+    return table
+
+
 @pytest.mark.parametrize("rows", [FEW, MANY], ids=["few", "many"])
 def test_columnar_table(client: Client, clustered: Database, rows: list[Row]) -> None:
     assert client.create(TABLE).success
@@ -56,14 +65,13 @@ def test_history_distributed_by_what_tells_no_records_apart(
 
 
 @pytest.mark.parametrize("rows", [FEW, MANY], ids=["few", "many"])
-def test_value_that_a_worker_refuses(client: Client, clustered: Database, rows: list[Row]) -> None:
-    table = common.Table(name="t", columns=[column("id", common.LONG), column("text")])
-    assert client.create(table).success
-    clustered.execute(f"SELECT create_distributed_table('{clustered.schema}.t', 'id')")
+def test_value_that_a_worker_refuses(
+    client: Client, clustered: Database, by_hand: common.Table, rows: list[Row]
+) -> None:
     clustered.execute("ALTER TABLE {schema}.t ADD CONSTRAINT short CHECK (length(text) < 10)")
-    answer = client.write(table, replace=[rows])
+    answer = client.write(by_hand, replace=[rows])
     assert 'a check constraint is violated (constraint "short")' in answer.task.message, answer
-    assert client.write(table, replace=[[{"id": 1, "text": "a"}]]).success
+    assert client.write(by_hand, replace=[[{"id": 1, "text": "a"}]]).success
     assert clustered.rows("t", "id", "text") == [(1, "a")]
 
 
@@ -77,25 +85,24 @@ def test_value_that_a_worker_refuses(client: Client, clustered: Database, rows: 
     ],
 )
 def test_constraint_of_a_worker_is_named(
-    client: Client, clustered: Database, rows: list[Row], change: str, told: str
+    client: Client,
+    clustered: Database,
+    by_hand: common.Table,
+    rows: list[Row],
+    change: str,
+    told: str,
 ) -> None:
-    table = common.Table(name="t", columns=[column("id", common.LONG), column("text")])
-    assert client.create(table).success
-    clustered.execute(f"SELECT create_distributed_table('{clustered.schema}.t', 'id')")
     clustered.execute(f"ALTER TABLE {{schema}}.t {change}")
-    answer = client.write(table, replace=[[*rows, *rows]])
+    answer = client.write(by_hand, replace=[[*rows, *rows]])
     assert told in answer.task.message, answer
 
 
 @pytest.mark.parametrize("rows", [FEW, MANY], ids=["few", "many"])
 def test_text_that_is_too_long_for_a_column_of_a_worker(
-    client: Client, clustered: Database, rows: list[Row]
+    client: Client, clustered: Database, by_hand: common.Table, rows: list[Row]
 ) -> None:
-    table = common.Table(name="t", columns=[column("id", common.LONG), column("text")])
-    assert client.create(table).success
-    clustered.execute(f"SELECT create_distributed_table('{clustered.schema}.t', 'id')")
     clustered.execute("ALTER TABLE {schema}.t ALTER COLUMN text TYPE varchar(10)")
-    answer = client.write(table, replace=[rows])
+    answer = client.write(by_hand, replace=[rows])
     message = answer.task.message
     assert 'column "text": a value is longer than the column allows' in message, answer
 
@@ -110,14 +117,11 @@ DENIED = """
 
 @pytest.mark.parametrize("rows", [FEW, MANY], ids=["few", "many"])
 def test_privilege_that_lacks_at_a_worker(
-    client: Client, clustered: Database, rows: list[Row]
+    client: Client, clustered: Database, by_hand: common.Table, rows: list[Row]
 ) -> None:
-    table = common.Table(name="t", columns=[column("id", common.LONG), column("text")])
-    assert client.create(table).success
-    clustered.execute(f"SELECT create_distributed_table('{clustered.schema}.t', 'id')")
     clustered.execute(DENIED)
     clustered.execute("ALTER TABLE {schema}.t ADD CONSTRAINT denied CHECK ({schema}.denies())")
-    answer = client.write(table, replace=[rows])
+    answer = client.write(by_hand, replace=[rows])
     assert "a privilege is missing: run GRANT" in answer.task.message, answer
 
 
@@ -157,16 +161,13 @@ ONCE = """
 
 @pytest.mark.parametrize("rows", [FEW, MANY], ids=["few", "many"])
 def test_deadlock_of_which_a_worker_tells_in_its_language_is_retried(
-    client: Client, clustered: Database, rows: list[Row]
+    client: Client, clustered: Database, by_hand: common.Table, rows: list[Row]
 ) -> None:
-    table = common.Table(name="t", columns=[column("id", common.LONG), column("text")])
-    assert client.create(table).success
-    clustered.execute(f"SELECT create_distributed_table('{clustered.schema}.t', 'id')")
     clustered.execute(ONCE)
     making = f'CREATE SEQUENCE "{clustered.schema}".turns'
     clustered.connection.execute("SELECT run_command_on_workers(%s)", [making])
     clustered.execute("ALTER TABLE {schema}.t ADD CONSTRAINT once CHECK ({schema}.once())")
-    answer = client.write(table, replace=[rows])
+    answer = client.write(by_hand, replace=[rows])
     assert answer.success, answer
     assert clustered.execute("SELECT count(*), count(DISTINCT id) FROM {schema}.t") == [
         (len(rows), len(rows))
