@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from destination.errors import CancelledError
 
 AGAIN_SECONDS = 0.5
+"""How long after an interrupt that ended nothing there is another."""
 
 
 class Cancellation:

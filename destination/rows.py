@@ -73,6 +73,18 @@ class Rows:
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         return self.batches
 
+    def within(self, size: int) -> list[pa.RecordBatch] | None:
+        """All rows, if they take no more than so many bytes; else None, and some of them are gone."""
+        if not self.few:
+            return None
+        batches = []
+        for batch in self.batches:
+            size -= batch.nbytes
+            if size < 0:
+                return None
+            batches.append(batch)
+        return batches
+
 
 class RowSource(Protocol):
     """A batch file that can be read, and read again when a fast way turns out to be closed."""

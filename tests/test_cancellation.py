@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -118,7 +119,10 @@ def test_transaction_that_gives_itself_up_stores_nothing(
     assert database.rows("t") == []
 
 
-def test_statement_that_begins_after_the_interruption_is_interrupted_too(postgres_uri: str) -> None:
+@pytest.mark.parametrize("run", [PostgresWarehouse.transact, PostgresWarehouse.read])
+def test_statement_that_begins_after_the_interruption_is_interrupted_too(
+    postgres_uri: str, run: Callable[..., object]
+) -> None:
     warehouse, cancellation = PostgresWarehouse.from_uri(postgres_uri), Cancellation()
 
     def work(session: Session) -> None:
@@ -128,6 +132,6 @@ def test_statement_that_begins_after_the_interruption_is_interrupted_too(postgre
 
     begun = time.monotonic()
     with pytest.raises(CancelledError):
-        warehouse.transact("work", work, cancellation)
+        run(warehouse, "work", work, cancellation)
     assert time.monotonic() - begun < 50
     warehouse.close()

@@ -58,17 +58,9 @@ class Prefetched:
 
 def _decoded(file: BatchFile) -> tuple[Rows, list[pa.RecordBatch]] | None:
     """The rows of a file, and their record batches; None if they are not to be had, or to be kept."""
-    batches: list[pa.RecordBatch] = []
-    room = KEPT_BYTES
     try:
         with file.open() as rows:
-            if not rows.few:
-                return None
-            for batch in rows:
-                room -= batch.nbytes
-                if room < 0:
-                    return None
-                batches.append(batch)
+            batches = rows.within(KEPT_BYTES)
     except CustomerError:
         return None
-    return rows, batches
+    return None if batches is None else (rows, batches)

@@ -227,19 +227,15 @@ def carry(
         return None
     carried, room = [], ROW_BYTES
     for source in sources:
-        batches = []
         with source.open() as rows:
-            if not rows.few:
-                return None
             shape = _Shape(target, rows.columns, table)
             types = _TYPES.get(shape, partial(shape.types, session))
             if types is None:
                 return None
-            for batch in rows:
-                room -= batch.nbytes
-                if room < 0:
-                    return None
-                batches.append(batch)
+            batches = rows.within(room)
+        if batches is None:
+            return None
+        room -= sum(batch.nbytes for batch in batches)
         if len(batches) > 1:
             batches = pa.Table.from_batches(batches).combine_chunks().to_batches()
         carried += [Carried(session, shape, types, each) for each in batches if each.num_rows]

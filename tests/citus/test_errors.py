@@ -81,10 +81,11 @@ def test_value_that_a_worker_refuses(
     [
         ("ADD COLUMN v int NOT NULL", 'a NULL is not allowed (column "v")'),
         ("ADD CONSTRAINT once UNIQUE (id)", 'a key is not unique (constraint "once")'),
+        ("ALTER COLUMN text TYPE varchar(10)", 'column "text": a value is longer than the column'),
         ("ADD CONSTRAINT once EXCLUDE USING btree (id WITH =)", '(constraint "once")'),
     ],
 )
-def test_constraint_of_a_worker_is_named(
+def test_what_a_worker_refuses_is_told_with_its_name(
     client: Client,
     clustered: Database,
     by_hand: common.Table,
@@ -95,16 +96,6 @@ def test_constraint_of_a_worker_is_named(
     clustered.execute(f"ALTER TABLE {{schema}}.t {change}")
     answer = client.write(by_hand, replace=[[*rows, *rows]])
     assert told in answer.task.message, answer
-
-
-@pytest.mark.parametrize("rows", [FEW, MANY], ids=["few", "many"])
-def test_text_that_is_too_long_for_a_column_of_a_worker(
-    client: Client, clustered: Database, by_hand: common.Table, rows: list[Row]
-) -> None:
-    clustered.execute("ALTER TABLE {schema}.t ALTER COLUMN text TYPE varchar(10)")
-    answer = client.write(by_hand, replace=[rows])
-    message = answer.task.message
-    assert 'column "text": a value is longer than the column allows' in message, answer
 
 
 DENIED = """

@@ -79,9 +79,11 @@ def test_large_rows_of_a_small_file_are_decoded_once(
     assert client.create(TABLE).success
     assert client.write(TABLE, replace=[ROWS]).success
     decoded.clear()
-    answer = client.write(TABLE, replace=[[{"id": 1, "text": "x" * (5 << 20), "document": "{}"}]])
-    assert answer.success, answer
-    assert decoded == [1]
+    large: Row = {"id": 1, "text": "x" * (5 << 20), "document": "{}"}
+    for files in ("replace", "update"):
+        answer = client.write(TABLE, **{files: [[large]]})
+        assert answer.success, answer
+    assert decoded == [1, 1]
     assert database.execute("SELECT length(text) FROM {schema}.t WHERE id = 1") == [(5 << 20,)]
 
 
