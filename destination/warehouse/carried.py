@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
@@ -15,8 +15,7 @@ from destination.remembered import Remembered
 from destination.rows import MODIFIED, RowSource
 from destination.schema import Column, DataType, Table
 from destination.warehouse.base import Parameters, Session
-from destination.warehouse.staging import Values, stored_columns
-from destination.warehouse.statements import Build
+from destination.warehouse.staging import Build, Staged, Values, analyze, stage, stored_columns
 from destination.warehouse.stored import StoredColumn, StoredTable
 
 FILE_BYTES = 256 << 10
@@ -183,14 +182,14 @@ class Carried:
             return None
         if not self.may_repeat(names):
             return [self]
-        ordered = self.rows.take(pc.array_sort_indices(self.rows.column(order)))
-        keys = _numbered(ordered, names)
+        ordered = pc.array_sort_indices(self.rows.column(order))
+        keys = _numbered(self.rows, names).take(ordered)
         rest = keys.append_column(ORDINAL, pa.arange(0, keys.num_rows))
         rounds: list[pa.RecordBatch] = []
         while rest.num_rows and len(rounds) < ROUNDS:
             groups = rest.group_by(keys.column_names, use_threads=False)
             first = groups.aggregate([(ORDINAL, "min")]).column(f"{ORDINAL}_min")
-            rounds.append(ordered.take(first.combine_chunks()))
+            rounds.append(self.rows.take(ordered.take(first.combine_chunks())))
             rest = rest.filter(pc.invert(pc.is_in(rest.column(ORDINAL), first)))
         return None if rest.num_rows else [replace(self, rows=each) for each in rounds]
 
@@ -240,3 +239,21 @@ def carry(
             batches = pa.Table.from_batches(batches).combine_chunks().to_batches()
         carried += [Carried(session, shape, types, each) for each in batches if each.num_rows]
     return carried
+
+
+def gather(
+    session: Session, target: StoredTable, sources: Sequence[RowSource]
+) -> Iterator[Carried | Staged]:
+    """The rows of batch files, in their order: carried if they are few, else staged and analyzed.
+
+    Raises:
+        RequestError: if a file holds a column that the target lacks.
+        BatchFileError: if a file cannot be read, or the target's type for a column refuses a value.
+    """
+    carried = carry(session, target, sources)
+    if carried is not None:
+        yield from carried
+        return
+    for staged in stage(session, target, sources):
+        analyze(staged)
+        yield staged

@@ -18,7 +18,8 @@ import sqlalchemy as sa
 
 from destination.warehouse.base import Session
 from destination.warehouse.naming import Alias
-from destination.warehouse.staging import ORDINAL, Staged, Values, has_duplicates
+from destination.warehouse.staging import ORDINAL, Staged, Values
+from destination.warehouse.stored import StoredColumn
 
 LINK, FLAGS, LAST = "link", "flags", "last"
 BASE = "base"
@@ -27,17 +28,19 @@ BASE = "base"
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Partial rows, of which no two share a key.
+    """Partial rows, of which no two share a key; see `statements.Rows`.
 
     Args:
-        source: where to select them from.
+        clause: where to select them from.
+        columns: the target's columns that they hold.
         ordinal: their numbers.
         values: their values.
         modified: whether each is modified.
         flags: the same as flags.
     """
 
-    source: sa.FromClause
+    clause: sa.FromClause
+    columns: tuple[StoredColumn, ...]
     ordinal: sa.ColumnElement[Any]
     values: Values
     modified: dict[str, sa.ColumnElement[bool]]
@@ -49,9 +52,11 @@ def folded(session: Session, staged: Staged, key: Sequence[str]) -> Changes:
 
     Each column has the value of the last row that modifies it.
     """
-    flags = session.flags(staged.mask)
-    if not has_duplicates(session, staged, key):
-        return Changes(staged.clause, staged.ordinal, staged.values, staged.modified, flags)
+    columns, flags = staged.columns, session.flags(staged.mask)
+    if not staged.may_repeat(key):
+        return Changes(
+            staged.clause, columns, staged.ordinal, staged.values, staged.modified, flags
+        )
     in_order: dict[str, Any] = {
         "partition_by": [staged.values[name] for name in key],
         "order_by": staged.ordinal,
@@ -62,10 +67,11 @@ def folded(session: Session, staged: Staged, key: Sequence[str]) -> Changes:
     links = link(session, linked, sa.Column(LAST, sa.Boolean))
     inherit(session, staged, links, key)
     same = sa.and_(staged.ordinal == links.c[ORDINAL], links.c[LAST])
-    columns = [*staged.values.values(), staged.ordinal, links.c[FLAGS]]
-    rows = sa.select(*columns).select_from(staged.clause.join(links, same)).subquery(Alias.FOLDED)
+    folding = sa.select(*staged.values.values(), staged.ordinal, links.c[FLAGS])
+    rows = folding.select_from(staged.clause.join(links, same)).subquery(Alias.FOLDED)
     return Changes(
         rows,
+        columns,
         rows.c[ORDINAL],
         {name: rows.c[str(value.key)] for name, value in staged.values.items()},
         modified_by(session, staged, rows.c[FLAGS]),

@@ -18,27 +18,20 @@ from destination.errors import RequestError
 from destination.rows import RowSource
 from destination.schema import END, START, Table, record_key
 from destination.warehouse.base import Session
-from destination.warehouse.carried import Carried, carry
+from destination.warehouse.carried import Carried, carry, gather
 from destination.warehouse.chains import BASE, FLAGS, Changes, folded, inherit, link, modified_by
 from destination.warehouse.merging import merge_rows, replace
 from destination.warehouse.naming import Alias
-from destination.warehouse.staging import (
-    ORDINAL,
-    Staged,
-    Values,
-    analyze,
-    has_duplicates,
-    stage,
-    stage_partial,
-)
+from destination.warehouse.staging import ORDINAL, Staged, analyze, stage_partial
 from destination.warehouse.statements import (
     OPEN,
     closing_earlier,
     closing_overtaken,
+    completed,
     completing,
     earliest,
     ending,
-    ending_at,
+    ending_at_first,
     forgetting_later,
     preceding,
 )
@@ -99,21 +92,20 @@ def _start_over(
     session: Session, target: StoredTable, record: tuple[str, ...], sources: Sequence[RowSource]
 ) -> int:
     """Delete each record's versions from its earliest start on, and close those before it."""
-    carried = carry(session, target, sources)
-    if carried is not None:
-        for rows in carried:
-            rows.execute(forgetting_later, target, record)
-            rows.execute(closing_earlier, target, record)
-        return sum(rows.count for rows in carried)
     count = 0
-    for staged in stage(session, target, sources):
-        analyze(session, staged)
-        starts, of_record = earliest(staged, target, record)
-        if _is_any(session, target, starts, [*of_record, target[START] >= starts.c.start]):
-            session.execute(forgetting_later(session, staged, target, record))
-        session.execute(closing_earlier(session, staged, target, record))
-        count += staged.count
+    for rows in gather(session, target, sources):
+        if isinstance(rows, Carried) or _any_later(rows, target, record):
+            rows.execute(forgetting_later, target, record)
+        rows.execute(closing_earlier, target, record)
+        count += rows.count
     return count
+
+
+def _any_later(staged: Staged, target: StoredTable, record: Sequence[str]) -> bool:
+    """Whether a version starts at its record's earliest start or later; a search in the key's index."""
+    starts, of_record = earliest(staged, target, record)
+    later = sa.and_(*of_record, target[START] >= starts.c.start)
+    return staged.session.finds(staged.session.matched(starts, target.clause, later))
 
 
 def _close_overtaken(
@@ -133,18 +125,8 @@ def _close_overtaken(
     if rows is not None and not session.narrows(target):
         rows = None
     if rows is not None:
-        analyze(session, rows)
+        analyze(rows)
     session.execute(closing_overtaken(session, rows, target, record))
-
-
-def _is_any(
-    session: Session,
-    target: StoredTable,
-    each: sa.FromClause,
-    conditions: Sequence[sa.ColumnElement[bool]],
-) -> bool:
-    """Whether any version meets conditions on the key; a search in the key's index."""
-    return session.finds(session.matched(each, target.clause, sa.and_(*conditions)))
 
 
 def _update(
@@ -166,14 +148,14 @@ def _update(
                 _close_overtaken(session, target, record_key(key), versions)
         return sum(versions.count for versions, _ in carried)
     staged = stage_partial(session, target, table, batch.update)
-    analyze(session, staged)
+    analyze(staged)
     changes = folded(session, staged, key)
     record = record_key(key)
-    if has_duplicates(session, staged, record):
+    if staged.may_repeat(record):
         rows = _completed_in_chains(session, target, changes, staged, record)
     else:
-        base, on = preceding(session, changes.source, target, record, changes.values)
-        rows = _completed(changes, changes.modified, staged, base, on)
+        base = preceding(session, changes, target, record)
+        rows = completed(changes, staged.columns, *base)
     names = [column.name for column in staged.columns]
     insert = sa.insert(target.clause).from_select(names, rows)
     new = target.mergeable and session.unless_duplicate(lambda: session.execute(insert)) is not None
@@ -210,31 +192,6 @@ def _leaves_ends_open(session: Session, staged: Staged) -> bool:
     return session.finds(open_ended)
 
 
-def _completed(
-    changes: Changes,
-    modified: dict[str, sa.ColumnElement[bool]],
-    staged: Staged,
-    base: sa.FromClause,
-    on: sa.ColumnElement[bool],
-) -> sa.Select[Any]:
-    """Partial versions, no two of one key, completed from versions that the table has.
-
-    Args:
-        changes: the partial versions.
-        modified: which of their values are not those of the version in the table.
-        staged: the partial versions as they came.
-        base: the versions in the table.
-        on: whether a version in the table is the one to complete from.
-    """
-    values = []
-    for column in staged.columns:
-        name = column.column.name
-        own = changes.modified if name in OPEN else modified
-        other = OPEN.get(name, base.c[column.name])
-        values.append(sa.case((own[name], changes.values[name]), else_=other))
-    return sa.select(*values).select_from(changes.source.join(base, on))
-
-
 def _completed_in_chains(
     session: Session,
     target: StoredTable,
@@ -254,7 +211,7 @@ def _completed_in_chains(
     3 continues 2. The table's 4 begins another chain: 5 is completed from it. 7 continues 5, which
     replaces the table's 5.
     """
-    version, on = preceding(session, changes.source, target, record, changes.values)
+    version, on = preceding(session, changes, target, record)
     before = version.c[target.get(START).name]
     in_time: dict[str, Any] = {
         "partition_by": [changes.values[name] for name in record],
@@ -265,20 +222,15 @@ def _completed_in_chains(
     )
     rows = sa.select(
         changes.ordinal, sa.case((before <= start, ordinal)), before, changes.flags
-    ).select_from(changes.source.join(version, on))
+    ).select_from(changes.clause.join(version, on))
     links = link(session, rows, sa.Column(BASE, target[START].type))
     inherit(session, staged, links, [*record, START, *OPEN])
     base = target.clause.alias(Alias.PRECEDING)
     same = [base.c[target.get(name).name] == changes.values[name] for name in record]
-    source = changes.source.join(links, changes.ordinal == links.c[ORDINAL])
+    linked = changes.clause.join(links, changes.ordinal == links.c[ORDINAL])
     on = sa.and_(*same, base.c[target.get(START).name] == links.c[BASE])
-    return _completed(
-        replaced(changes, source=source),
-        modified_by(session, staged, links.c[FLAGS]),
-        staged,
-        base,
-        on,
-    )
+    inherited = modified_by(session, staged, links.c[FLAGS])
+    return completed(replaced(changes, clause=linked), staged.columns, base, on, inherited)
 
 
 def _delete(
@@ -291,32 +243,13 @@ def _delete(
     Raises:
         RequestError: if a file gives none.
     """
-    carried = carry(session, target, sources)
-    if carried is not None and not any(each.may_repeat(record) for each in carried):
-        for each in carried:
-            _require_ends(target, each.nulls(END))
-            each.execute(ending, target, record)
-        return sum(each.count for each in carried)
     count = 0
-    for staged in stage(session, target, sources):
-        analyze(session, staged)
-        endless = sa.select(sa.func.count()).where(staged.values[END].is_(None))
-        _require_ends(target, session.scalar(endless.select_from(staged.clause)))
-        ends: Values = {name: staged.values[name] for name in (*record, END)}
-        if has_duplicates(session, staged, record):
-            labels = {name: f"e{i}" for i, name in enumerate(ends)}
-            columns = [value.label(labels[name]) for name, value in ends.items()]
-            keys = [ends[name] for name in record]
-            rows = session.last_rows(columns, keys, -staged.ordinal).subquery(Alias.ENDS)
-            ends = {name: rows.c[label] for name, label in labels.items()}
-        session.execute(ending_at(ends, target, record))
-        count += staged.count
+    for rows in gather(session, target, sources):
+        if endless := rows.nulls(END):
+            raise RequestError(
+                f'{target.name}: {endless} rows of delete files have no value in column "{END}", so '
+                f"it is not known when their records end"
+            )
+        rows.execute(ending_at_first if rows.may_repeat(record) else ending, target, record)
+        count += rows.count
     return count
-
-
-def _require_ends(target: StoredTable, endless: int) -> None:
-    if endless:
-        raise RequestError(
-            f'{target.name}: {endless} rows of delete files have no value in column "{END}", so it '
-            f"is not known when their records end"
-        )

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import sqlalchemy as sa
-
 from destination.errors import RequestError
 from destination.rows import RowSource
 from destination.schema import Table
 from destination.warehouse.base import Session
-from destination.warehouse.carried import carry
+from destination.warehouse.carried import carry, gather
 from destination.warehouse.chains import folded
 from destination.warehouse.merging import replace
-from destination.warehouse.staging import analyze, same_key, stage, stage_partial
+from destination.warehouse.staging import analyze, stage_partial
 from destination.warehouse.statements import deleting, updating
 from destination.warehouse.stored import StoredTable, TableName
 from destination.warehouse.tables import lock_called
@@ -77,32 +75,16 @@ def _update(
             rows.execute(updating, target, key)
         return sum(rows.count for rows in carried)
     staged = stage_partial(session, target, table, sources)
-    analyze(session, staged)
-    changes = folded(session, staged, key)
-    others = [target.get(column.name) for column in table.columns if column.name not in key]
-    changed = {
-        column.name: sa.case(
-            (changes.modified[column.column.name], changes.values[column.column.name]),
-            else_=target.clause.c[column.name],
-        )
-        for column in others
-    }
-    same = same_key(target, key, changes.values)
-    session.execute(sa.update(target.clause).values(changed).where(*same))
+    analyze(staged)
+    session.execute(updating(session, folded(session, staged, key), target, key))
     return staged.count
 
 
 def _delete(
     session: Session, target: StoredTable, key: tuple[str, ...], sources: Sequence[RowSource]
 ) -> int:
-    carried = carry(session, target, sources)
-    if carried is not None:
-        for rows in carried:
-            rows.execute(deleting, target, key)
-        return sum(rows.count for rows in carried)
     count = 0
-    for staged in stage(session, target, sources):
-        analyze(session, staged)
-        session.execute(deleting(session, staged, target, key))
-        count += staged.count
+    for rows in gather(session, target, sources):
+        rows.execute(deleting, target, key)
+        count += rows.count
     return count

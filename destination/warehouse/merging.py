@@ -18,7 +18,6 @@ from destination.warehouse.naming import Alias
 from destination.warehouse.staging import (
     Staged,
     analyze,
-    has_duplicates,
     is_repeated,
     stage,
     stored_columns,
@@ -101,7 +100,7 @@ def _append(session: Session, target: StoredTable, sources: Sequence[RowSource])
     for source in sources:
         copied = _copy(session, target, source)
         for staged in stage(session, target, [source] if copied is None else []):
-            session.execute(inserting(session, staged, target))
+            staged.execute(inserting, target)
             count += staged.count
         count += copied or 0
     return count
@@ -162,7 +161,7 @@ def _merge(
     for staged in stage(session, target, sources):
         replacing = _may_replace_rows(session, target, staged)
         if empty and replacing:
-            replacing = not has_duplicates(session, staged, key)
+            replacing = not staged.may_repeat(key)
         if not (replacing and _replace_rows(session, target, key, staged)):
             names = [column.name for column in staged.columns]
             merge_rows(session, target, key, last_rows(session, staged, key), names)
@@ -196,7 +195,7 @@ def _replace_rows(
     session: Session, target: StoredTable, key: Sequence[str], staged: Staged
 ) -> bool:
     """Delete existing rows and insert all; rolled back if a key repeats in the files."""
-    analyze(session, staged)
+    analyze(staged)
     statements = (deleting(session, staged, target, key), inserting(session, staged, target))
     return bool(session.unless_duplicate(lambda: [session.execute(each) for each in statements]))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -24,6 +24,8 @@ MASK = "mask"
 
 Values = dict[str, sa.ColumnElement[Any]]
 """Expressions for the values of a row, by the columns' full names."""
+Build = Callable[..., sa.Executable]
+"""Makes a statement from a session, rows and further arguments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class Staged:
     """The rows of batch files, staged.
 
     Args:
+        session: the transaction.
         clause: where to select them from.
         parts: the staging tables.
         key: the values that are the target's key.
@@ -53,6 +56,7 @@ class Staged:
         count: how many rows there are.
     """
 
+    session: Session
     clause: sa.FromClause
     parts: tuple[Part, ...]
     key: tuple[sa.ColumnElement[Any], ...]
@@ -70,6 +74,27 @@ class Staged:
     def mask(self) -> sa.ColumnElement[Any]:
         """Of partial rows, which values are modified."""
         return self.clause.c[MASK]
+
+    def execute(self, build: Build, *content: Hashable) -> int:
+        """Execute a statement about the rows.
+
+        Args:
+            build: makes it.
+            content: its further arguments.
+
+        Returns:
+            How many rows it changed.
+        """
+        return self.session.execute(build(self.session, self, *content))
+
+    def nulls(self, name: str) -> int:
+        """How many rows have no value in a column."""
+        missing = sa.select(sa.func.count()).where(self.values[name].is_(None))
+        return int(self.session.scalar(missing.select_from(self.clause)))
+
+    def may_repeat(self, names: Sequence[str]) -> bool:
+        """Whether rows share all of some values."""
+        return is_repeated(self.session, self.clause, [self.values[name] for name in names])
 
 
 def stage(session: Session, target: StoredTable, sources: Sequence[RowSource]) -> Iterator[Staged]:
@@ -175,7 +200,9 @@ class _Staging:
         }
         values: Values = {name: clause.c[f"c{i}"] for i, name in enumerate(names)}
         key = tuple(value for name, value in values.items() if name in self._key)
-        return Staged(clause, parts, key, self._stored, values, modified, self._count)
+        return Staged(
+            self._session, clause, parts, key, self._stored, values, modified, self._count
+        )
 
     def _create(self, numbers: range, kinds: Sequence[NamedType]) -> Part:
         columns: list[sa.Column[Any]] = [sa.Column(f"c{i}", kinds[i]) for i in numbers]
@@ -278,19 +305,16 @@ def stored_columns(target: StoredTable, columns: Iterable[Column]) -> tuple[Stor
     return tuple(stored for stored, _ in pairs if stored is not None)
 
 
-def analyze(session: Session, staged: Staged) -> None:
+def analyze(staged: Staged) -> None:
     """Let the planner know how many different keys there are, before rows are looked up by them.
 
     Without that it expects few keys and looks each one up, where reading the target once is faster.
     """
     names = {value.key for value in staged.key}
     for part in staged.parts:
-        session.analyze(part.table, [column for column in part.table.c if column.name in names])
-
-
-def has_duplicates(session: Session, staged: Staged, key: Sequence[str]) -> bool:
-    """Whether staged rows share a key."""
-    return is_repeated(session, staged.clause, [staged.values[name] for name in key])
+        staged.session.analyze(
+            part.table, [column for column in part.table.c if column.name in names]
+        )
 
 
 def is_repeated(

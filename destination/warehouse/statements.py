@@ -5,7 +5,7 @@ Each is made by a pure function of its arguments, so that it can be cached.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -17,9 +17,6 @@ from destination.warehouse.naming import Alias
 from destination.warehouse.staging import Values, same_key, stored_columns
 from destination.warehouse.stored import StoredColumn, StoredTable
 from destination.warehouse.tables import closed
-
-Build = Callable[..., sa.Executable]
-"""Makes a statement from a session, rows and further arguments."""
 
 OPEN_END = datetime(9999, 12, 31, 23, 59, 59, 999000, UTC)
 """The end of an active version."""
@@ -155,43 +152,72 @@ def completing(
 ) -> sa.Executable:
     """Merge partial versions, no two of one record, each completed from the version before it."""
     columns = stored_columns(target, table.columns)
-    base, on = preceding(session, rows.clause, target, record, rows.values)
+    complete = completed(rows, columns, *preceding(session, rows, target, record))
+    names, stored_key = [c.name for c in columns], [target.get(name).name for name in key]
+    return session.upsert(target.clause, complete, names, stored_key)
+
+
+def completed(
+    rows: Rows,
+    columns: Sequence[StoredColumn],
+    base: sa.FromClause,
+    on: sa.ColumnElement[bool],
+    inherited: Mapping[str, sa.ColumnElement[bool]] | None = None,
+) -> sa.Select[Any]:
+    """Partial versions, no two of one key, completed from versions that the table has.
+
+    Args:
+        rows: the partial versions.
+        columns: those of the complete versions.
+        base: the versions in the table.
+        on: whether a version in the table is the one to complete from.
+        inherited: which values are not those of the version in the table, if some were taken from
+            other partial versions.
+    """
+    modified = rows.modified if inherited is None else inherited
 
     def value(column: StoredColumn) -> sa.ColumnElement[Any]:
         name = column.column.name
         unmodified = OPEN.get(name, base.c[column.name])
         if name not in rows.values:
             return unmodified
-        return sa.case((rows.modified[name], rows.values[name]), else_=unmodified)
+        own = rows.modified if name in OPEN else modified
+        return sa.case((own[name], rows.values[name]), else_=unmodified)
 
-    complete = sa.select(*map(value, columns)).select_from(rows.clause.join(base, on))
-    names, stored_key = [c.name for c in columns], [target.get(name).name for name in key]
-    return session.upsert(target.clause, complete, names, stored_key)
+    return sa.select(*map(value, columns)).select_from(rows.clause.join(base, on))
 
 
 def preceding(
-    session: Session,
-    rows: sa.FromClause,
-    target: StoredTable,
-    record: Sequence[str],
-    values: Values,
+    session: Session, rows: Rows, target: StoredTable, record: Sequence[str]
 ) -> tuple[sa.FromClause, sa.ColumnElement[bool]]:
     """Of each partial version, the latest version in the table that starts before it.
 
     See `Session.preceding`.
     """
-    same = {target.get(name).name: values[name] for name in record}
-    return session.preceding(rows, target.clause, same, (target.get(START).name, values[START]))
+    same = {target.get(name).name: rows.values[name] for name in record}
+    start = target.get(START).name, rows.values[START]
+    return session.preceding(rows.clause, target.clause, same, start)
 
 
 def ending(
     _session: Session, rows: Rows, target: StoredTable, record: Sequence[str]
 ) -> sa.Executable:
     """Close the active versions of records, no two rows of one record."""
-    return ending_at(rows.values, target, record)
+    return _ending_at(rows.values, target, record)
 
 
-def ending_at(ends: Values, target: StoredTable, record: Sequence[str]) -> sa.Executable:
+def ending_at_first(
+    session: Session, rows: Rows, target: StoredTable, record: Sequence[str]
+) -> sa.Executable:
+    """Close the active versions of records, each by its first row."""
+    labels = {name: f"e{i}" for i, name in enumerate((*record, END))}
+    columns = [rows.values[name].label(label) for name, label in labels.items()]
+    keys = [rows.values[name] for name in record]
+    first = session.last_rows(columns, keys, -rows.ordinal).subquery(Alias.ENDS)
+    return _ending_at({name: first.c[label] for name, label in labels.items()}, target, record)
+
+
+def _ending_at(ends: Values, target: StoredTable, record: Sequence[str]) -> sa.Executable:
     """Close the active versions of records at their ends."""
     closing = {target.get(ACTIVE).name: sa.false(), target.get(END).name: ends[END]}
     same = same_key(target, record, ends)
