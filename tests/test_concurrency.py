@@ -22,7 +22,7 @@ from destination.warehouse.postgres.kind import connector, postgres
 from destination_tester.files import BatchFiles, Row
 from tests.support.fix_connector import Client, calling, column, reaching, serving
 from tests.support.fix_postgres import Database
-from tests.support.waiting import wait_until
+from tests.support.waiting import SECONDS, wait_until
 
 TABLES = 32
 
@@ -126,7 +126,7 @@ def test_health_is_answered_while_every_thread_waits(
             time.sleep(0.5)
             with grpc.insecure_channel(f"localhost:{port}") as channel:
                 request = health_pb2.HealthCheckRequest()
-                answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=5)
+                answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=SECONDS)
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
             assert not any(each.done() for each in waiting)
         assert all(each.result().success for each in waiting)

