@@ -43,8 +43,7 @@ class CallMeter:
         name, started = table_of(request), time.monotonic()
         table = (name.schema, name.table)
         outcome = INTERNAL.name
-        attributes: Attributes = {**_names(table), **_files(request)}
-        with telemetry.call(called, attributes) as result, self._alive(table):
+        with telemetry.call(called, _about(request, table)) as result, self._alive(table):
             try:
                 response = answer(request, context)
                 outcome = _outcome(response)
@@ -80,15 +79,11 @@ class CallMeter:
             telemetry.add(Metric.LIVE_TABLES, len(self._live) - before)
 
 
-def _names(table: tuple[str, str]) -> dict[str, str]:
-    names = zip(("db.namespace", "db.collection.name"), table, strict=True)
-    return {key: name for key, name in names if name}
-
-
-def _files(request: Any) -> dict[str, int]:
-    """How many batch files of each kind a request has."""
-    counts = {kind: len(getattr(request, kind, ())) for kind in FILES}
-    return {f"fivetran.{kind}": count for kind, count in counts.items() if count}
+def _about(request: Any, table: tuple[str, str]) -> Attributes:
+    """The table that a request is about, and how many batch files of each kind it has."""
+    names = dict(zip(("db.namespace", "db.collection.name"), table, strict=True))
+    counts = {f"fivetran.{kind}": len(getattr(request, kind, ())) for kind in FILES}
+    return {key: value for key, value in (names | counts).items() if value}
 
 
 def _outcome(response: Any) -> str:

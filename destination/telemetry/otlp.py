@@ -89,17 +89,15 @@ def exporting(endpoint: str) -> Iterator[None]:
 
 
 def _resource() -> Resource:
-    environment = {
-        "fivetran.account.name": os.environ.get("FIVETRAN_ACCOUNT_NAME"),
-        "fivetran.group.name": os.environ.get("FIVETRAN_GROUP_NAME"),
-    }
-    ours: dict[str, str] = {
+    ours = {
         "service.name": NAME,
         "service.version": __version__,
         "service.instance.id": str(uuid.uuid4()),
-        **{name: value for name, value in environment.items() if value},
+        "fivetran.account.name": os.environ.get("FIVETRAN_ACCOUNT_NAME"),
+        "fivetran.group.name": os.environ.get("FIVETRAN_GROUP_NAME"),
     }
-    return Resource(dict(ours)).merge(OTELResourceDetector().detect())
+    known = Resource({name: value for name, value in ours.items() if value})
+    return known.merge(OTELResourceDetector().detect())
 
 
 def _shut_down(*shutdowns: Callable[[], object]) -> None:
