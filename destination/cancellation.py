@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from destination.errors import CancelledError
 
@@ -68,13 +68,7 @@ class Cancellation:
             yield
         finally:
             left.set()
-            self._withdraw(thread)
-
-    def _withdraw(self, interrupt: threading.Thread) -> None:
-        """Remove an interrupt, or wait until it has finished if it runs."""
-        with self._lock:
-            happens = interrupt not in self._interrupts
-            if not happens:
-                self._interrupts.remove(interrupt)
-        if happens:
-            interrupt.join()
+            with self._lock, suppress(ValueError):  # it runs, or has run
+                self._interrupts.remove(thread)
+            if thread.ident is not None:
+                thread.join()

@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from pathlib import Path
 from select import select
 
@@ -117,7 +117,9 @@ def _stop_signals(resources: ExitStack) -> socket.socket:
 
 def _serve(options: argparse.Namespace, stopping: socket.socket, resources: ExitStack) -> None:
     if endpoint := telemetry.endpoint_of(options.otlp_endpoint):
-        resources.enter_context(_exporting(endpoint))
+        from destination.telemetry import otlp  # noqa: PLC0415  # takes long, few need it
+
+        resources.enter_context(otlp.exporting(endpoint))
     uri = resources.enter_context(embedded_postgres(options.embedded)) if options.embedded else None
     warehouses = WarehousePool(postgres(connector(uri)))
     resources.callback(warehouses.close_idle, 0)
@@ -134,12 +136,6 @@ def _serve(options: argparse.Namespace, stopping: socket.socket, resources: Exit
         warehouses.close_idle()
     logger.info("stopping: calls under way have %d s to end", GRACE_SECONDS)
     server.stop(GRACE_SECONDS)
-
-
-def _exporting(collector: str) -> AbstractContextManager[None]:
-    from destination.telemetry import otlp  # noqa: PLC0415  # takes long, few need it
-
-    return otlp.exporting(collector)
 
 
 def _greeting(port: int) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import pairwise
+from typing import Self
 
 from destination.errors import ConfigurationError
 
@@ -22,16 +23,33 @@ DER_SEQUENCE = b"\x30\x82"
 """How a certificate in DER, the binary form that .cer files may have, begins."""
 
 
-class ConnectionType(Enum):
+class Choice(Enum):
+    """The options of a dropdown, each with its word in a request and what the form says of it."""
+
+    def __init__(self, word: str, description: str, label: str = "") -> None:
+        self.word = word
+        self.description = description
+        self.label = label or word
+
+    @classmethod
+    def parse(cls, values: Mapping[str, str], name: str, default: Self) -> Self:
+        """The option that a field names.
+
+        Raises:
+            ConfigurationError: if it names none.
+        """
+        options = {option.word: option for option in cls}
+        chosen = values.get(name, "").strip() or default.word
+        if chosen not in options:
+            raise ConfigurationError(f"{name}: must be one of {', '.join(options)}")
+        return options[chosen]
+
+
+class ConnectionType(Choice):
     """How the warehouse is reached, in the words of Fivetran's own destinations."""
 
-    DIRECT = ("Directly", "Directly", "Over the network, past your firewall.")
-    SSH = ("SshTunnel", "By an SSH tunnel", "Through an SSH server that can reach it.")
-
-    def __init__(self, word: str, label: str, description: str) -> None:
-        self.word = word
-        self.label = label
-        self.description = description
+    DIRECT = ("Directly", "Over the network, past your firewall.")
+    SSH = ("SshTunnel", "Through an SSH server that can reach it.", "By an SSH tunnel")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +111,9 @@ class TunnelConfiguration:
         Raises:
             ConfigurationError: naming the field that is missing or malformed.
         """
-        match values.get("connection_type", "").strip():
-            case "" | ConnectionType.DIRECT.word:
-                return None
-            case ConnectionType.SSH.word:
-                pass
-            case _:
-                words = ", ".join(kind.word for kind in ConnectionType)
-                raise ConfigurationError(f"connection_type: must be one of {words}")
+        direct = ConnectionType.DIRECT
+        if ConnectionType.parse(values, "connection_type", direct) is direct:
+            return None
         private_key = upload(values, "tunnel_private_key")
         if private_key is None:
             raise ConfigurationError("tunnel_private_key: upload a private key for the SSH server")

@@ -64,14 +64,9 @@ class BatchFileError(CustomerError):
         super().__init__(reason)
 
     def __str__(self) -> str:
-        where = []
-        if self.file is not None:
-            where.append(f"batch file {self.file}")
-        if self.row is not None:
-            where.append(f"row {self.row}")
-        if self.column is not None:
-            where.append(f'column "{self.column}"')
-        return f"{', '.join(where)}: {self.reason}" if where else self.reason
+        parts = {"batch file {}": self.file, "row {}": self.row, 'column "{}"': self.column}
+        where = ", ".join(text.format(part) for text, part in parts.items() if part is not None)
+        return f"{where}: {self.reason}" if where else self.reason
 
 
 class WarehouseError(CustomerError):

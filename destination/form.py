@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from destination.configuration import DEFAULT_SSH_PORT, ConnectionType
+from destination.configuration import DEFAULT_SSH_PORT, Choice, ConnectionType
 
 MAX_UPLOAD_BYTES = 1 << 20
 CERTIFICATE_FILES = (".pem", ".crt", ".cer")
@@ -32,10 +32,10 @@ class TextField(Field):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DropdownField(Field):
-    """A choice among options: value, label, description."""
+    """A choice among options."""
 
-    options: tuple[tuple[str, str, str], ...]
-    default: str
+    options: type[Choice]
+    default: Choice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +55,17 @@ class ConditionalFields:
     fields: tuple[Field, ...]
 
 
+def port_field(name: str, label: str, description: str, default: int) -> TextField:
+    """A TCP port."""
+    return TextField(
+        name=name,
+        label=label,
+        description=description,
+        placeholder=str(default),
+        default=str(default),
+    )
+
+
 TUNNEL: tuple[Field, ...] = (
     TextField(
         name="tunnel_host",
@@ -62,13 +73,7 @@ TUNNEL: tuple[Field, ...] = (
         description="The name or IP address of your SSH server, reachable from Fivetran.",
         placeholder="bastion.example.com",
     ),
-    TextField(
-        name="tunnel_port",
-        label="SSH port",
-        description="The port it listens on.",
-        placeholder=str(DEFAULT_SSH_PORT),
-        default=str(DEFAULT_SSH_PORT),
-    ),
+    port_field("tunnel_port", "SSH port", "The port it listens on.", DEFAULT_SSH_PORT),
     TextField(
         name="tunnel_user",
         label="SSH user",
@@ -96,8 +101,8 @@ CONNECTION: tuple[Field | ConditionalFields, ...] = (
         name="connection_type",
         label="Connection method",
         description="How the server is reached.",
-        options=tuple((kind.word, kind.label, kind.description) for kind in ConnectionType),
-        default=ConnectionType.DIRECT.word,
+        options=ConnectionType,
+        default=ConnectionType.DIRECT,
     ),
     ConditionalFields(
         name="fields-for-ssh-tunnel",

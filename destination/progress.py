@@ -35,7 +35,7 @@ class Progress:
         return f"{self.phase}{sent}"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Work:
     """Work whose progress is logged."""
 
@@ -49,26 +49,36 @@ class _Reporter:
     """Logs the progress of all work from one thread: a thread for each call costs half a millisecond."""
 
     def __init__(self) -> None:
-        self._work: dict[int, _Work] = {}
+        self._work: list[_Work] = []
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def begin(self, work: _Work) -> None:
+    @contextmanager
+    def logged(self, subject: str, progress: Progress) -> Iterator[None]:
+        """Log every half a minute how far work has come.
+
+        Args:
+            subject: what the work is about.
+            progress: how far it has come.
+        """
+        started = time.monotonic()
+        work = _Work(subject, progress, started, started)
         with self._lock:
-            self._work[id(work)] = work
+            self._work.append(work)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
                 self._thread.start()
-
-    def end(self, work: _Work) -> None:
-        with self._lock:
-            del self._work[id(work)]
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._work.remove(work)
 
     def _run(self) -> None:
         while True:
             time.sleep(min(LOOK_SECONDS, INTERVAL_SECONDS))
             with self._lock:
-                lasting = list(self._work.values())
+                lasting = list(self._work)
             for work in lasting:
                 _tell(work)
 
@@ -82,21 +92,4 @@ def _tell(work: _Work) -> None:
         logger.info("%s: %s (%.0f s)", work.subject, str(work.progress), now - work.started)
 
 
-_REPORTER = _Reporter()
-
-
-@contextmanager
-def logged(subject: str, progress: Progress) -> Iterator[None]:
-    """Log every half a minute how far work has come.
-
-    Args:
-        subject: what the work is about.
-        progress: how far it has come.
-    """
-    started = time.monotonic()
-    work = _Work(subject, progress, started, started)
-    _REPORTER.begin(work)
-    try:
-        yield
-    finally:
-        _REPORTER.end(work)
+logged = _Reporter().logged

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 import pyarrow as pa
 
@@ -105,23 +104,13 @@ class PeekedSource:
 
     Args:
         source: what it reads; open at most once at a time.
+        opened: keeps it open between the first rows and the others.
     """
 
-    def __init__(self, source: RowSource) -> None:
+    def __init__(self, source: RowSource, opened: ExitStack) -> None:
         self._source = source
-        self._opened = ExitStack()
+        self._opened = opened
         self._started: Rows | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._opened.__exit__(kind, error, traceback)
 
     @property
     def name(self) -> str:

@@ -126,12 +126,8 @@ class Table:
     def with_key(self, names: Iterable[str]) -> Table:
         """The same table with exactly these columns as its primary key."""
         key = frozenset(names)
-        return replace(
-            self,
-            columns=tuple(
-                replace(column, primary_key=column.name in key) for column in self.columns
-            ),
-        )
+        columns = (replace(each, primary_key=each.name in key) for each in self.columns)
+        return replace(self, columns=tuple(columns))
 
 
 def record_key(key: Iterable[str]) -> tuple[str, ...]:

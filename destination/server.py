@@ -6,6 +6,7 @@ import logging
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import grpc
@@ -16,7 +17,7 @@ from destination import telemetry
 from destination.errors import CancelledError, ConnectorError
 from destination.sdk import destination_sdk_pb2, destination_sdk_pb2_grpc
 from destination.servicer import Servicer
-from destination.telemetry.calls import CallInterceptor
+from destination.telemetry.calls import Answer, CallMeter
 
 logger = logging.getLogger(__name__)
 
@@ -82,8 +83,8 @@ class Server:
 
 
 def _interceptors() -> list[grpc.ServerInterceptor]:
-    measuring = [CallInterceptor(SERVICE)] if telemetry.is_on() else []
-    return [*measuring, DefectInterceptor()]
+    measuring = [CallInterceptor(CallMeter().measured)] if telemetry.is_on() else []
+    return [*measuring, CallInterceptor(guarded)]
 
 
 def is_serving(port: int) -> bool:
@@ -91,12 +92,8 @@ def is_serving(port: int) -> bool:
     request = health_pb2.HealthCheckRequest(service=SERVICE)
     with grpc.insecure_channel(f"localhost:{port}") as channel:
         try:
-            check = channel.unary_unary(
-                f"/{health.SERVICE_NAME}/Check",
-                request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
-                response_deserializer=health_pb2.HealthCheckResponse.FromString,
-            )
-            answer = check(request, timeout=HEALTH_SECONDS)
+            stub: Any = health_pb2_grpc.HealthStub(channel)
+            answer = stub.Check(request, timeout=HEALTH_SECONDS)
         except grpc.RpcError as error:
             logger.warning("the server on port %d does not answer: %s", port, _code(error))
             return False
@@ -128,11 +125,15 @@ class HealthServicer(health.HealthServicer):
     Check.experimental_thread_pool = ThreadPoolExecutor(1, thread_name_prefix="health")  # type: ignore[attr-defined]
 
 
-class DefectInterceptor(grpc.ServerInterceptor):
-    """Answers INTERNAL where the connector itself fails, without the exception's text.
+class CallInterceptor(grpc.ServerInterceptor):
+    """Has the calls of our own service answered by a function around what answers them.
 
-    Without it gRPC would send the exception's text to the client, which may hold values of rows.
+    Args:
+        around: takes the call's service and method, what answers it, its request and its context.
     """
+
+    def __init__(self, around: Callable[[str, Answer, Any, grpc.ServicerContext], Any]) -> None:
+        self._around = around
 
     def intercept_service(
         self,
@@ -140,24 +141,30 @@ class DefectInterceptor(grpc.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         handler = continuation(handler_call_details)
-        service, _, method = handler_call_details.method.strip("/").partition("/")
-        if handler is None or handler.unary_unary is None or service != SERVICE:
+        called = handler_call_details.method.strip("/")
+        if handler is None or handler.unary_unary is None or called.partition("/")[0] != SERVICE:
             return handler
-        call = handler.unary_unary
-
-        def guarded(request: Any, context: grpc.ServicerContext) -> Any:
-            try:
-                return call(request, context)
-            except CancelledError as error:
-                context.abort(grpc.StatusCode.CANCELLED, str(error))
-            except Exception as error:  # otherwise gRPC would show its text
-                logger.critical("%s failed by a defect of the connector", method, exc_info=error)
-                context.abort(
-                    grpc.StatusCode.INTERNAL,
-                    f"{method} failed by a defect of the connector ({type(error).__name__}): "
-                    f"its log says where",
-                )
-
         return grpc.unary_unary_rpc_method_handler(
-            guarded, handler.request_deserializer, handler.response_serializer
+            partial(self._around, called, handler.unary_unary),
+            handler.request_deserializer,
+            handler.response_serializer,
+        )
+
+
+def guarded(called: str, answer: Answer, request: Any, context: grpc.ServicerContext) -> Any:
+    """Answer INTERNAL where the connector itself fails, without the exception's text.
+
+    gRPC would send the exception's text to the client, which may hold values of rows.
+    """
+    try:
+        return answer(request, context)
+    except CancelledError as error:
+        context.abort(grpc.StatusCode.CANCELLED, str(error))
+    except Exception as error:  # otherwise gRPC would show its text
+        method = called.partition("/")[2]
+        logger.critical("%s failed by a defect of the connector", method, exc_info=error)
+        context.abort(
+            grpc.StatusCode.INTERNAL,
+            f"{method} failed by a defect of the connector ({type(error).__name__}): "
+            f"its log says where",
         )

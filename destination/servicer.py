@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import grpc
 
@@ -18,7 +18,7 @@ from destination.cancellation import Cancellation
 from destination.errors import CancelledError, CustomerError, RequestError
 from destination.memory import Budget
 from destination.rows import RowSource
-from destination.schema import END, START, Table
+from destination.schema import END, Table, record_key
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
 from destination.sdk import destination_sdk_pb2_grpc as sdk_grpc
@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 Result = TypeVar("Result")
+Loaded = TypeVar("Loaded", loading.Loaded, history.HistoryLoaded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,26 +45,32 @@ class _Call:
     name: TableName
     cancellation: Cancellation
 
-    def transact(
-        self, work: Callable[[Session], Result], locking: TableName | None = None
-    ) -> Result:
-        return self.warehouse.transact(str(self.name), work, self.cancellation, locking)
+    def transact(self, work: Callable[[Session], Result]) -> Result:
+        return self.warehouse.transact(str(self.name), work, self.cancellation)
+
+    def load(self, work: Callable[[Session], Loaded]) -> Loaded:
+        """As `transact`, for work that locks the table first; the rows are counted."""
+        loaded = self.warehouse.transact(str(self.name), work, self.cancellation, self.name)
+        for kind, rows in asdict(loaded).items():
+            if rows:
+                telemetry.add(Metric.ROWS, rows, {"fivetran.row.kind": kind})
+        return loaded
 
     def read(self, work: Callable[[Session], Result]) -> Result:
         return self.warehouse.read(str(self.name), work, self.cancellation)
 
 
+Work = Callable[["Servicer", Request, _Call], tuple[Response, str]]
+"""Returns the response, and for the log what was done."""
+Rpc = Callable[["Servicer", Request, grpc.ServicerContext], Response]
+
+
 def _answered(
     response: Callable[..., Response],
-) -> Callable[
-    [Callable[[Servicer, Request, _Call], tuple[Response, str]]],
-    Callable[[Servicer, Request, grpc.ServicerContext], Response],
-]:
-    """Makes an RPC of a method that returns the response, and for the log what was done."""
+) -> Callable[[Work[Request, Response]], Rpc[Request, Response]]:
+    """Makes an RPC of work."""
 
-    def decorate(
-        work: Callable[[Servicer, Request, _Call], tuple[Response, str]],
-    ) -> Callable[[Servicer, Request, grpc.ServicerContext], Response]:
+    def decorate(work: Work[Request, Response]) -> Rpc[Request, Response]:
         def answer(servicer: Servicer, request: Request, context: grpc.ServicerContext) -> Response:
             return servicer.answer(request, context, partial(work, servicer, request), response)
 
@@ -171,10 +178,7 @@ class Servicer(sdk_grpc.DestinationConnectorServicer):
             update=files.partial(request.update_files),
             delete=files.keys(request.delete_files),
         )
-        loaded = call.transact(
-            lambda session: loading.write_batch(session, call.name, table, batch), call.name
-        )
-        _count(loaded)
+        loaded = call.load(lambda session: loading.write_batch(session, call.name, table, batch))
         return sdk.WriteBatchResponse(success=True), f"batch written: {loaded}"
 
     @_answered(sdk.WriteBatchResponse)
@@ -189,10 +193,9 @@ class Servicer(sdk_grpc.DestinationConnectorServicer):
             update=files.partial(request.update_files),
             delete=files.ends(request.delete_files),
         )
-        loaded = call.transact(
-            lambda session: history.write_history_batch(session, call.name, table, batch), call.name
+        loaded = call.load(
+            lambda session: history.write_history_batch(session, call.name, table, batch)
         )
-        _count(loaded)
         return sdk.WriteBatchResponse(success=True), f"history batch written: {loaded}"
 
     @_answered(sdk.MigrateResponse)
@@ -204,11 +207,18 @@ class Servicer(sdk_grpc.DestinationConnectorServicer):
         call.transact(apply)
         return sdk.MigrateResponse(success=True), f"migrated by {operation}"
 
-    def _files(self, request: _WriteRequest, table: Table) -> _Files:
-        unstorable = self._warehouses.kind.traits.unstorable
+    def _files(
+        self, request: sdk.WriteBatchRequest | sdk.WriteHistoryBatchRequest, table: Table
+    ) -> _Files:
+        file = partial(
+            BatchFile,
+            params=wire.file_params_from_wire(request.file_params),
+            budget=self._budget,
+            unstorable=self._warehouses.kind.traits.unstorable,
+        )
         # Beside other calls it would take a processor from them.
         prefetched = SMALL_BYTES if self._warehouses.users == 1 else 0
-        return _Files(request, table, self._budget, unstorable, prefetched)
+        return _Files(table, request.keys, file, prefetched)
 
     def answer(
         self,
@@ -239,76 +249,46 @@ class Servicer(sdk_grpc.DestinationConnectorServicer):
         return answer
 
 
-class _WriteRequest(Protocol):
-    """What the requests with batch files have in common."""
-
-    @property
-    def keys(self) -> Mapping[str, bytes]: ...
-
-    @property
-    def file_params(self) -> sdk.FileParams: ...
-
-
+@dataclass(slots=True, repr=False)
 class _Files:
     """The batch files of a request, by the columns that are read.
 
     Args:
-        request: names them.
         table: the request's.
-        budget: the server's memory.
-        unstorable: as `BatchFile` has it.
-        prefetched: the most bytes that are decoded while the transaction begins.
+        secrets: what each file is encrypted with, by its name.
+        file: makes one of a name, a secret, and how it is read.
+        room: how many bytes more are decoded while the transaction begins.
     """
 
-    def __init__(
-        self,
-        request: _WriteRequest,
-        table: Table,
-        budget: Budget,
-        unstorable: str,
-        prefetched: int,
-    ) -> None:
-        self._keys = request.keys
-        self._table = table
-        self._file = partial(
-            BatchFile,
-            params=wire.file_params_from_wire(request.file_params),
-            budget=budget,
-            unstorable=unstorable,
-        )
-        self._room = prefetched
+    table: Table
+    secrets: Mapping[str, bytes]
+    file: Callable[..., BatchFile]
+    room: int
 
     def whole(self, names: Iterable[str]) -> list[RowSource]:
         """Files of whole rows."""
-        return self._read(names, self._table)
+        return self._read(names, self.table)
 
     def partial(self, names: Iterable[str]) -> list[RowSource]:
         """Files of rows that may leave values unmodified."""
-        return self._read(names, self._table, partial=True)
+        return self._read(names, self.table, partial=True)
 
     def keys(self, names: Iterable[str]) -> list[RowSource]:
         """Files of which only the key columns are read."""
-        key = tuple(column.name for column in self._table.key)
-        return self._read(names, self._table, only=key)
+        return self._read(names, self.table, only=self.table.key_names)
 
     def ends(self, names: Sequence[str]) -> list[RowSource]:
         """Files of which only the record's key and `_fivetran_end` are read."""
         if not names:
             return []
-        key = [column.name for column in self._table.key if column.name != START]
-        return self._read(names, self._table.with_key(key), only=(*key, END))
+        key = record_key(self.table.key_names)
+        return self._read(names, self.table.with_key(key), only=(*key, END))
 
     def _read(self, names: Iterable[str], table: Table, **how: Any) -> list[RowSource]:
-        files = [self._file(name, self._keys.get(name), table=table, **how) for name in names]
+        files = [self.file(name, self.secrets.get(name), table=table, **how) for name in names]
         return [self._begun(file) for file in files]
 
     def _begun(self, file: BatchFile) -> RowSource:
         """The file, which is decoded from now on if those up to it are small together."""
-        self._room -= file.size
-        return Prefetched(file) if self._room > 0 else file
-
-
-def _count(loaded: loading.Loaded | history.HistoryLoaded) -> None:
-    for kind, rows in asdict(loaded).items():
-        if rows:
-            telemetry.add(Metric.ROWS, rows, {"fivetran.row.kind": kind})
+        self.room -= file.size
+        return Prefetched(file) if self.room > 0 else file

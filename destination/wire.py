@@ -283,10 +283,12 @@ def _field_to_wire(field: form.Field | form.ConditionalFields) -> common.FormFie
             if field.default is not None:
                 message.default_value = field.default
         case form.DropdownField():
-            message.default_value = field.default
+            message.default_value = field.default.word
             message.descriptive_dropdown_fields.descriptive_dropdown_field.extend(
-                common.DescriptiveDropDownField(value=value, label=label, description=description)
-                for value, label, description in field.options
+                common.DescriptiveDropDownField(
+                    value=option.word, label=option.label, description=option.description
+                )
+                for option in field.options
             )
         case form.UploadField():
             message.upload_field.allowed_file_type.extend(field.file_types)

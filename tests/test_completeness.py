@@ -41,7 +41,7 @@ def documented() -> set[str]:
 
 def places() -> dict[str, set[str]]:
     """Where each data type needs an entry, and which have one."""
-    converted = {goal for _, goal in native.CONVERSIONS}
+    converted = {goal for goals in native.CONVERSIONS.values() for goal in goals}
     carried = {kind for kind in DataType if types.TYPE_NAMES[kind] in carrying.ELEMENTS}
     read = {
         target

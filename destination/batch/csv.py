@@ -171,7 +171,8 @@ class TypedColumns:
             None if column.type in as_texts else _direct_type(column) for column in decoder.columns
         ]
         nulls = [decoder.null_string, *filter(None, [decoder.unmodified_string])]
-        self.options = _convert_options(decoder.columns, map(_or_texts, kinds), nulls)
+        types = [pa.string() if kind is None else kind for kind in kinds]
+        self.options = _convert_options(decoder.columns, types, nulls)
         self._decoder = decoder
         self._checked = [
             i for i, kind in enumerate(kinds) if kind is not None and _may_misfit(kind)
@@ -222,10 +223,6 @@ class BlockReader:
     @cached_property
     def _texts(self) -> arrow_csv.ConvertOptions:
         return self._options(self._decoder.columns, pa.string())
-
-    @cached_property
-    def _binary(self) -> arrow_csv.ConvertOptions:
-        return self._options(self._decoder.columns, pa.binary())
 
     def _options(self, columns: Sequence[Column], kind: pa.DataType) -> arrow_csv.ConvertOptions:
         return _convert_options(columns, repeat(kind), [self._decoder.null_string])
@@ -307,14 +304,14 @@ class BlockReader:
             uneven.append(row.number)
             return "skip"
 
-        self._parse(block, self._binary, note)
+        self._parse(block, self._options(self._decoder.columns, pa.binary()), note)
         if uneven:
             row = self._first_row + uneven[0] - 1
             raise BatchFileError(f"does not have {len(self._header)} cells, as the header", row=row)
 
     def _report_foreign_bytes(self, block: bytes) -> None:
         """Raise a BatchFileError if a text is not UTF-8."""
-        arrays = self._parse(block, self._binary)
+        arrays = self._parse(block, self._options(self._decoder.columns, pa.binary()))
         self._decoder.decode(arrays, [_require_utf8] * len(arrays), self._first_row)
 
     def _parse(
@@ -367,10 +364,6 @@ def _direct_type(column: Column) -> pa.DataType | None:
         return kind if kind.precision + kind.scale <= MAX_DECIMAL_DIGITS else None
     direct = column.type in TEXT_TYPES or kind not in (pa.string(), pa.binary())
     return kind if direct else None
-
-
-def _or_texts(kind: pa.DataType | None) -> pa.DataType:
-    return pa.string() if kind is None else kind
 
 
 def _may_misfit(kind: pa.DataType) -> bool:

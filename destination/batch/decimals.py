@@ -6,6 +6,7 @@ used only where neither can happen.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from decimal import ROUND_HALF_UP, Context, Decimal
 
 import pyarrow as pa
@@ -35,12 +36,9 @@ def parse_decimals(texts: pa.Array, column: Column) -> pa.Array:
     """
     target = arrow_type(column)
     if target != pa.string() and _is_plain(texts, target):
-        try:
-            values = pc.cast(texts, target)
-        except pa.ArrowInvalid:
-            pass  # more fraction digits than the scale, or no number at all
-        else:
-            return values
+        # Arrow refuses more fraction digits than the scale has, and what is no number at all.
+        with suppress(pa.ArrowInvalid):
+            return pc.cast(texts, target)
     numbers = _Numbers(texts, column)
     return texts if target == pa.string() else numbers.rounded(target)
 
@@ -134,7 +132,7 @@ class _Numbers:
         written = pc.binary_join_element_wise(whole, fraction, "")
         if parts.null_count != texts.null_count or pc.any(pc.equal(written, "")).as_py():
             raise RefusedError(misfit(column))
-        exponent = _exponents(pc.struct_field(parts, "exponent"))
+        exponent = integers(pc.struct_field(parts, "exponent"))
         self._negative = pc.equal(pc.struct_field(parts, "sign"), "-")
         self._digits = pc.ascii_ltrim(written, "0")
         zeros = pc.subtract(pc.binary_length(written), pc.binary_length(self._digits))
@@ -172,7 +170,8 @@ class _Numbers:
         return units.view(target)
 
 
-def _exponents(texts: pa.Array) -> pa.Array:
+def integers(texts: pa.Array) -> pa.Array:
+    """Texts of a sign and digits as integers; empty ones are 0."""
     digits = pc.ascii_ltrim(texts, "+")
     return pc.cast(pc.if_else(pc.equal(digits, ""), "0", digits), pa.int64())
 

@@ -67,10 +67,7 @@ class DecompressingReader:
 
     def _read(self, size: int) -> bytes:
         pieces = []
-        while size > 0:
-            piece = self._read_once(size)
-            if not piece:
-                break
+        while size > 0 and (piece := self._read_once(size)):
             pieces.append(piece)
             size -= len(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum, auto
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from destination.batch import temporal
 from destination.batch.decimals import convert_decimals, parse_decimals
+from destination.batch.decoding import Converter
 from destination.batch.refusals import RefusedError
 from destination.batch.values import Notices, from_texts, narrow_doubles
 from destination.rows import arrow_type
@@ -22,32 +22,6 @@ from destination.schema import (
     DataType,
 )
 
-
-class Kind(Enum):
-    """What Arrow types have in common, whatever their width or unit."""
-
-    BOOLEAN = auto()
-    INTEGER = auto()
-    FLOATING = auto()
-    DECIMAL = auto()
-    DATE = auto()
-    TIME = auto()
-    TIMESTAMP = auto()
-    TEXT = auto()
-    BYTES = auto()
-
-
-PREDICATES: dict[Callable[[pa.DataType], bool], Kind] = {
-    pa.types.is_boolean: Kind.BOOLEAN,
-    pa.types.is_integer: Kind.INTEGER,
-    pa.types.is_floating: Kind.FLOATING,
-    pa.types.is_decimal: Kind.DECIMAL,
-    pa.types.is_date: Kind.DATE,
-    pa.types.is_time: Kind.TIME,
-    pa.types.is_timestamp: Kind.TIMESTAMP,
-    pa.types.is_string: Kind.TEXT,
-    pa.types.is_binary: Kind.BYTES,
-}
 SIMPLE: dict[Callable[[pa.DataType], bool], pa.DataType] = {
     pa.types.is_large_string: pa.string(),
     pa.types.is_string_view: pa.string(),
@@ -90,12 +64,12 @@ def from_native(values: pa.Array, column: Column, notices: Notices) -> pa.Array:
     """
     if values.null_count == len(values):
         return pa.nulls(len(values), arrow_type(column))
-    kind = next((kind for is_kind, kind in PREDICATES.items() if is_kind(values.type)), None)
-    if kind is Kind.TEXT:
+    if pa.types.is_string(values.type):
         return from_texts(_valid_texts(values.view(pa.binary())), column, notices)
-    if kind is Kind.BYTES and column.type is not DataType.BINARY:
+    if pa.types.is_binary(values.type) and column.type is not DataType.BINARY:
         return from_texts(_valid_texts(values), column, notices)
-    convert = CONVERSIONS.get((kind, column.type)) if kind else None
+    goals = next((goals for is_kind, goals in CONVERSIONS.items() if is_kind(values.type)), {})
+    convert = goals.get(column.type)
     if convert is None:
         raise RefusedError(f"is of the Parquet type {values.type}, which is no {column.type.value}")
     return convert(values, column)
@@ -172,22 +146,29 @@ def _dates_to_timestamps(values: pa.Array, column: Column) -> pa.Array:
     return _timestamps(temporal.to_microseconds(values), column)
 
 
-CONVERSIONS: dict[tuple[Kind, DataType], Callable[[pa.Array, Column], pa.Array]] = {
-    (Kind.BOOLEAN, DataType.BOOLEAN): _cast,
-    **{(Kind.BOOLEAN, text): _cast for text in TEXT_TYPES},
-    **{(Kind.INTEGER, goal): _cast for goal in (*INTEGER_TYPES, *FLOAT_TYPES, *TEXT_TYPES)},
-    (Kind.INTEGER, DataType.DECIMAL): _integers_to_decimals,
-    (Kind.FLOATING, DataType.FLOAT): _floats_to_floats,
-    (Kind.FLOATING, DataType.DOUBLE): _cast,
-    (Kind.FLOATING, DataType.DECIMAL): _by_text,
-    (Kind.DECIMAL, DataType.DECIMAL): convert_decimals,
-    **{(Kind.DECIMAL, goal): _cast for goal in (*INTEGER_TYPES, *TEXT_TYPES)},
-    **{(Kind.DECIMAL, goal): _by_text for goal in FLOAT_TYPES},
-    (Kind.DATE, DataType.NAIVE_DATE): _dates,
-    **{(Kind.DATE, goal): _dates_to_timestamps for goal in DATETIME_TYPES},
-    (Kind.TIME, DataType.NAIVE_TIME): _times,
-    **{(Kind.TIMESTAMP, goal): _timestamps for goal in DATETIME_TYPES},
-    (Kind.BYTES, DataType.BINARY): _cast,
+CONVERSIONS: dict[Callable[[pa.DataType], bool], dict[DataType, Converter]] = {
+    pa.types.is_boolean: dict.fromkeys((DataType.BOOLEAN, *TEXT_TYPES), _cast),
+    pa.types.is_integer: {
+        **dict.fromkeys((*INTEGER_TYPES, *FLOAT_TYPES, *TEXT_TYPES), _cast),
+        DataType.DECIMAL: _integers_to_decimals,
+    },
+    pa.types.is_floating: {
+        DataType.FLOAT: _floats_to_floats,
+        DataType.DOUBLE: _cast,
+        DataType.DECIMAL: _by_text,
+    },
+    pa.types.is_decimal: {
+        DataType.DECIMAL: convert_decimals,
+        **dict.fromkeys((*INTEGER_TYPES, *TEXT_TYPES), _cast),
+        **dict.fromkeys(FLOAT_TYPES, _by_text),
+    },
+    pa.types.is_date: {
+        DataType.NAIVE_DATE: _dates,
+        **dict.fromkeys(DATETIME_TYPES, _dates_to_timestamps),
+    },
+    pa.types.is_time: {DataType.NAIVE_TIME: _times},
+    pa.types.is_timestamp: dict.fromkeys(DATETIME_TYPES, _timestamps),
+    pa.types.is_binary: {DataType.BINARY: _cast},
 }
-"""How values of a kind become those of a type; whatever else is refused. A plain integer is no
-timestamp, and no number is a truth value."""
+"""How values of Arrow types, whatever their width or unit, become those of a type; whatever else is
+refused. A plain integer is no timestamp, and no number is a truth value."""

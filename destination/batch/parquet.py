@@ -204,11 +204,11 @@ def _require_flat(schema: pa.Schema, names: Iterable[str]) -> None:
 
 def _read_batches(file: File, names: list[str]) -> Iterator[pa.RecordBatch]:
     for group in range(file.metadata.num_row_groups):
-        plan = _Plan(file, group, names)
-        yield from file.read_group(group, plan.rows, names, plan.dictionaries)
+        rows, dictionaries = _plan(file, group, names)
+        yield from file.read_group(group, rows, names, dictionaries)
 
 
-class _Plan:
+def _plan(file: File, group: int, names: list[str]) -> tuple[int, list[str]]:
     """How a row group is read so that no batch outgrows its size.
 
     Args:
@@ -216,31 +216,26 @@ class _Plan:
         group: the row group's number.
         names: the columns to read.
 
-    Attributes:
-        rows: how many rows a batch may have.
-        dictionaries: the columns whose values are long and shared: they are measured before they leave
-            their dictionary.
+    Returns:
+        How many rows a batch may have, and the columns whose values are long and shared: they are
+        measured before they leave their dictionary.
     """
-
-    def __init__(self, file: File, group: int, names: list[str]) -> None:
-        self.rows, self.dictionaries = 1, list[str]()
-        types = {name: file.schema.field(name).type for name in names}
-        varying = [name for name in names if _is_varying(types[name])]
-        if varying and next(file.read_group(group, 1, varying, []), None) is None:
-            return
-        chunks = file.chunks(group, varying)
-        measurable = [n for n in varying if _is_measurable(chunks[n], types[n])]
-        unmeasured = sum(
-            chunks[name].total_uncompressed_size
-            for name in varying
-            if name not in measurable and not UNSHARED.issuperset(chunks[name].encodings)
-        )
-        self.dictionaries = _long_dictionaries(file, group, measurable)
-        size = sum(chunks[name].total_uncompressed_size for name in varying)
-        rows = max(1, file.metadata.row_group(group).num_rows)
-        width = sum(map(_width, types.values())) + size // rows
-        rows = min(ROWS_PER_BATCH, BATCH_BYTES // max(1, width), FILE_BYTES // max(1, unmeasured))
-        self.rows = max(1, rows)
+    types = {name: file.schema.field(name).type for name in names}
+    varying = [name for name in names if _is_varying(types[name])]
+    if varying and next(file.read_group(group, 1, varying, []), None) is None:
+        return 1, []
+    chunks = file.chunks(group, varying)
+    measurable = [n for n in varying if _is_measurable(chunks[n], types[n])]
+    unmeasured = sum(
+        chunks[name].total_uncompressed_size
+        for name in varying
+        if name not in measurable and not UNSHARED.issuperset(chunks[name].encodings)
+    )
+    size = sum(chunks[name].total_uncompressed_size for name in varying)
+    rows = max(1, file.metadata.row_group(group).num_rows)
+    width = sum(map(_width, types.values())) + size // rows
+    rows = min(ROWS_PER_BATCH, BATCH_BYTES // max(1, width), FILE_BYTES // max(1, unmeasured))
+    return max(1, rows), _long_dictionaries(file, group, measurable)
 
 
 def _is_measurable(chunk: parquet.ColumnChunkMetaData, kind: pa.DataType) -> bool:

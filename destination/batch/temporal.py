@@ -10,6 +10,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from destination.batch.decimals import integers
 from destination.batch.refusals import RefusedError
 from destination.rows import EARLIEST_DAY, LATEST_DAY
 
@@ -131,8 +132,7 @@ def _match(texts: pa.Array, pattern: str) -> pa.StructArray:
 
 
 def _integer(parts: pa.StructArray, name: str) -> pa.Array:
-    digits = pc.utf8_ltrim(pc.struct_field(parts, name), "+")
-    return pc.cast(pc.if_else(pc.equal(digits, ""), "0", digits), pa.int64())
+    return integers(pc.struct_field(parts, name))
 
 
 def _days(parts: pa.StructArray) -> pa.Array:

@@ -17,6 +17,10 @@ from destination.telemetry.metrics import Metric
 
 Item = TypeVar("Item")
 Attributes = Mapping[str, str | int | float]
+Results = dict[str, str | int | float]
+"""What becomes known of a call: further attributes."""
+Span = Callable[[str, int, int, Attributes], None]
+"""Records a span: its name, begin and end in nanoseconds since 1970, and attributes."""
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 LEAST_NANOSECONDS = 1_000_000
@@ -29,19 +33,14 @@ _NOTHING: AbstractContextManager[None] = nullcontext()
 class Recorder(Protocol):
     """Where telemetry goes."""
 
-    def call(
-        self, service: str, method: str, attributes: Attributes
-    ) -> AbstractContextManager[dict[str, str | int | float]]:
-        """A call of a service in this thread; further attributes may be put into what it yields."""
-
-    def span(self, name: str, started: int, ended: int, attributes: Attributes) -> None:
-        """Record a span, in nanoseconds since 1970, below the call that the thread is in, if any."""
+    def call(self, called: str, attributes: Attributes) -> AbstractContextManager[Results]:
+        """A call of a service and method in this thread; what it yields takes further attributes."""
 
     def add(self, metric: Metric, amount: float, attributes: Attributes) -> None:
         """Count, or record an amount."""
 
-    def here(self) -> Callable[[str, int, int, Attributes], None]:
-        """A `span` that records below the call this thread is in, for other threads to call."""
+    def here(self) -> Span:
+        """Records below the call that this thread is in, if any; other threads may call it."""
 
 
 _recorder: Recorder | None = None
@@ -76,13 +75,9 @@ def add(metric: Metric, amount: float, attributes: Attributes = NO_ATTRIBUTES) -
         _recorder.add(metric, amount, attributes)
 
 
-def call(
-    service: str, method: str, attributes: Attributes
-) -> AbstractContextManager[dict[str, str | int | float]]:
-    """A call of a service in this thread; further attributes may be put into what it yields."""
-    if _recorder is None:
-        return nullcontext({})
-    return _recorder.call(service, method, attributes)
+def call(called: str, attributes: Attributes) -> AbstractContextManager[Results]:
+    """A call of a service and method in this thread; what it yields takes further attributes."""
+    return nullcontext({}) if _recorder is None else _recorder.call(called, attributes)
 
 
 def held(metric: Metric, amount: float = 1) -> AbstractContextManager[None]:
@@ -128,7 +123,7 @@ def _timed(
     finally:
         ended = time.time_ns()
         if ended - started >= LEAST_NANOSECONDS:
-            recorder.span(name, started, ended, attributes)
+            recorder.here()(name, started, ended, attributes)
             if waited_for is not None:
                 waited = {"fivetran.wait.subject": waited_for}
                 recorder.add(Metric.WAIT_SECONDS, (ended - started) / 1e9, waited)
@@ -142,9 +137,7 @@ def made(name: str, items: Generator[Item]) -> Generator[Item]:
     return items if _recorder is None else _timed_items(name, items, _recorder.here())
 
 
-def _timed_items(
-    name: str, items: Generator[Item], span: Callable[[str, int, int, Attributes], None]
-) -> Generator[Item]:
+def _timed_items(name: str, items: Generator[Item], span: Span) -> Generator[Item]:
     first, busy = time.time_ns(), 0
     try:
         while True:

@@ -18,55 +18,46 @@ from destination.wire import table_of
 
 FILES = ("earliest_start_files", "replace_files", "update_files", "delete_files")
 INTERNAL = grpc.StatusCode.INTERNAL
+Answer = Callable[[Any, grpc.ServicerContext], Any]
+"""Answers a request."""
 
 
-class CallInterceptor(grpc.ServerInterceptor):
-    """Tells of the calls of one service.
+class CallMeter:
+    """Tells of the calls of a service."""
 
-    Args:
-        service: its full name.
-    """
-
-    def __init__(self, service: str) -> None:
-        self._service = service
+    def __init__(self) -> None:
         self._live: Counter[tuple[str, str]] = Counter()
         self._lock = threading.Lock()
 
-    def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], grpc.RpcMethodHandler[Any, Any] | None],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any] | None:
-        handler = continuation(handler_call_details)
-        service, method = handler_call_details.method.strip("/").rsplit("/", 1)
-        if service != self._service or handler is None or handler.unary_unary is None:
-            return handler
-        answer = handler.unary_unary
+    def measured(
+        self, called: str, answer: Answer, request: Any, context: grpc.ServicerContext
+    ) -> Any:
+        """Answer a call, and tell of it.
 
-        def measured(request: Any, context: grpc.ServicerContext) -> Any:
-            name, started = table_of(request), time.monotonic()
-            table = (name.schema, name.table)
-            outcome = INTERNAL.name
-            attributes: Attributes = {**_names(table), **_files(request)}
-            with telemetry.call(service, method, attributes) as result, self._alive(table):
-                try:
-                    response = answer(request, context)
-                    outcome = _outcome(response)
-                except Exception:
-                    outcome = getattr(context.code(), "name", INTERNAL.name)  # type: ignore[attr-defined]
-                    raise
-                finally:
-                    result["fivetran.outcome"] = outcome
-                    telemetry.add(
-                        Metric.CALL_SECONDS,
-                        time.monotonic() - started,
-                        {"rpc.method": f"{service}/{method}", "fivetran.outcome": outcome},
-                    )
-            return response
-
-        return grpc.unary_unary_rpc_method_handler(
-            measured, handler.request_deserializer, handler.response_serializer
-        )
+        Args:
+            called: its service and method.
+            answer: what answers it.
+            request: what it asks.
+            context: gRPC's.
+        """
+        name, started = table_of(request), time.monotonic()
+        table = (name.schema, name.table)
+        outcome = INTERNAL.name
+        with telemetry.call(called, _about(request, table)) as result, self._alive(table):
+            try:
+                response = answer(request, context)
+                outcome = _outcome(response)
+            except Exception:
+                outcome = getattr(context.code(), "name", INTERNAL.name)  # type: ignore[attr-defined]
+                raise
+            finally:
+                result["fivetran.outcome"] = outcome
+                telemetry.add(
+                    Metric.CALL_SECONDS,
+                    time.monotonic() - started,
+                    {"rpc.method": called, "fivetran.outcome": outcome},
+                )
+        return response
 
     @contextmanager
     def _alive(self, table: tuple[str, str]) -> Iterator[None]:
@@ -88,15 +79,11 @@ class CallInterceptor(grpc.ServerInterceptor):
             telemetry.add(Metric.LIVE_TABLES, len(self._live) - before)
 
 
-def _names(table: tuple[str, str]) -> dict[str, str]:
-    names = zip(("db.namespace", "db.collection.name"), table, strict=True)
-    return {key: name for key, name in names if name}
-
-
-def _files(request: Any) -> dict[str, int]:
-    """How many batch files of each kind a request has."""
-    counts = {kind: len(getattr(request, kind, ())) for kind in FILES}
-    return {f"fivetran.{kind}": count for kind, count in counts.items() if count}
+def _about(request: Any, table: tuple[str, str]) -> Attributes:
+    """The table that a request is about, and how many batch files of each kind it has."""
+    names = dict(zip(("db.namespace", "db.collection.name"), table, strict=True))
+    counts = {f"fivetran.{kind}": len(getattr(request, kind, ())) for kind in FILES}
+    return {key: value for key, value in (names | counts).items() if value}
 
 
 def _outcome(response: Any) -> str:

@@ -81,4 +81,3 @@ class Metric(Enum):
         self.instrument = (label, unit, description)
         self.label = label
         self.kind = kind
-        self.description = description

@@ -36,7 +36,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from destination import __version__, telemetry
 from destination.logs import FivetranFormatter
-from destination.telemetry import Attributes, Recorder
+from destination.telemetry import Attributes, Recorder, Results, Span
 from destination.telemetry.metrics import Kind, Metric
 
 logger = logging.getLogger(__name__)
@@ -89,17 +89,15 @@ def exporting(endpoint: str) -> Iterator[None]:
 
 
 def _resource() -> Resource:
-    environment = {
-        "fivetran.account.name": os.environ.get("FIVETRAN_ACCOUNT_NAME"),
-        "fivetran.group.name": os.environ.get("FIVETRAN_GROUP_NAME"),
-    }
-    ours: dict[str, str] = {
+    ours = {
         "service.name": NAME,
         "service.version": __version__,
         "service.instance.id": str(uuid.uuid4()),
-        **{name: value for name, value in environment.items() if value},
+        "fivetran.account.name": os.environ.get("FIVETRAN_ACCOUNT_NAME"),
+        "fivetran.group.name": os.environ.get("FIVETRAN_GROUP_NAME"),
     }
-    return Resource(dict(ours)).merge(OTELResourceDetector().detect())
+    known = Resource({name: value for name, value in ours.items() if value})
+    return known.merge(OTELResourceDetector().detect())
 
 
 def _shut_down(*shutdowns: Callable[[], object]) -> None:
@@ -112,7 +110,7 @@ def _shut_down(*shutdowns: Callable[[], object]) -> None:
         thread.join(max(0, until - time.monotonic()))
 
 
-_total: ContextVar[dict[str, str | int | float] | None] = ContextVar("total", default=None)
+_total: ContextVar[Results | None] = ContextVar("total", default=None)
 """What was counted in the call that this thread is in."""
 
 
@@ -178,10 +176,7 @@ class _Recorder(Recorder):
             name, unit, description = metric.instrument
             create(name, [partial(self._read, metric)], unit, description)
 
-    def span(self, name: str, started: int, ended: int, attributes: Attributes) -> None:
-        self.here()(name, started, ended, attributes)
-
-    def here(self) -> Callable[[str, int, int, Attributes], None]:
+    def here(self) -> Span:
         call = trace.get_current_span()
         return lambda *span: self._later.do(partial(self._span, call, *span))
 
@@ -204,13 +199,10 @@ class _Recorder(Recorder):
         return [Observation(amount, dict(key)) for key, amount in sums.items()]
 
     @contextmanager
-    def call(
-        self, service: str, method: str, attributes: Attributes
-    ) -> Iterator[dict[str, str | int | float]]:
-        total: dict[str, str | int | float] = {}
-        name = f"{service}/{method}"
-        about = {"rpc.system.name": "grpc", "rpc.method": name, **attributes}
-        span = self._tracer.start_span(name, None, trace.SpanKind.SERVER, about)
+    def call(self, called: str, attributes: Attributes) -> Iterator[Results]:
+        total: Results = {}
+        about = {"rpc.system.name": "grpc", "rpc.method": called, **attributes}
+        span = self._tracer.start_span(called, None, trace.SpanKind.SERVER, about)
         # Not `start_as_current_span`: it takes longer, and records the text of an exception, which may
         # hold a value of a row.
         context, counted = attach(trace.set_span_in_context(span)), _total.set(total)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -69,7 +70,8 @@ def replace(
         return _upsert_carried(target, key, carried, then)
     empty = is_empty(session, target)
     copied: int | None = None
-    with PeekedSource(sources[0]) as first:
+    with ExitStack() as opened:
+        first = PeekedSource(sources[0], opened)
         files = [first, *sources[1:]]
         if empty or (large and _follows(session, target, key, first)):
             copy = partial(_copy_straight, session, target, key, files)

@@ -41,6 +41,9 @@ class Tunnel:
         host: where the tunnel leads to, as the SSH server names it.
         port: the port there.
 
+    Attributes:
+        refused: why the SSH server did not open the last channel; None if it did.
+
     Raises:
         ConfigurationError: if the private key cannot be read.
     """
@@ -53,7 +56,7 @@ class Tunnel:
         self._lock = threading.Lock()
         self._connection: Connection | None = None
         self._port: Any = None
-        self._refused: str | None = None
+        self.refused: str | None = None
 
     def open(self) -> tuple[str, int]:
         """Open the tunnel unless it is open.
@@ -66,7 +69,7 @@ class Tunnel:
             TunnelLostError: if it cannot be reached.
         """
         with self._lock:
-            self._refused = None
+            self.refused = None
             if self._connection is not None:
                 self._connection.wanted = True
             if self._connection is None or not self._connection.alive:
@@ -89,11 +92,11 @@ class Tunnel:
 
     def refusal(self) -> TunnelLostError | None:
         """Why the SSH server did not pass on the last connection; None if it did."""
-        if self._refused is None:
+        if self.refused is None:
             return None
         host, port = self._target
         return TunnelLostError(
-            f"the SSH server {self.server} does not connect to {host}:{port} ({self._refused}): check "
+            f"the SSH server {self.server} does not connect to {host}:{port} ({self.refused}): check "
             f"Host and Port as that server knows them, and that it allows TCP forwarding"
         )
 
@@ -155,10 +158,6 @@ class Tunnel:
         self._connection.openChannel(channel, packOpen_direct_tcpip((host, port), source))
         return channel
 
-    def not_passed_on(self, reason: str) -> None:
-        """Remember why the SSH server did not open a channel."""
-        self._refused = reason
-
 
 @cache
 def _ssh_thread() -> None:
@@ -219,7 +218,7 @@ class _Channel(SSHChannel):
 
     def openFailed(self, reason: ConchError) -> None:
         text = getattr(reason, "value", b"")
-        self._local.tunnel.not_passed_on(
+        self._local.tunnel.refused = (
             text.decode(errors="replace")[:200] if text else "the connection was lost"
         )
         self._local.transport.abortConnection()

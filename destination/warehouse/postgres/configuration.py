@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 
-from destination.configuration import TunnelConfiguration, port, required, upload
+from destination.configuration import Choice, TunnelConfiguration, port, required, upload
 from destination.errors import ConfigurationError
 
 DEFAULT_PORT = 5432
 
 
-class SslMode(Enum):
+class SslMode(Choice):
     """libpq's `sslmode` values, with what the form says about each."""
 
     DISABLE = ("disable", "Never use TLS: only for a network that you trust altogether.")
@@ -27,10 +26,6 @@ class SslMode(Enum):
         "verify-full",
         "As verify-ca, and check that the server's name is the one in Host.",
     )
-
-    def __init__(self, word: str, description: str) -> None:
-        self.word = word
-        self.description = description
 
     @property
     def verifies(self) -> bool:
@@ -79,7 +74,7 @@ class Configuration:
         host = values.get("host", "").strip()
         if not host:
             return EMBEDDED
-        sslmode = _sslmode(values.get("sslmode", ""))
+        sslmode = SslMode.parse(values, "sslmode", SslMode.REQUIRE)
         configuration = cls(
             host=host,
             port=port(values, "port", DEFAULT_PORT),
@@ -107,14 +102,3 @@ class Configuration:
 
 EMBEDDED = Configuration(host="", port=DEFAULT_PORT, database="", user="", password="")
 """A configuration that names no host."""
-
-
-def _sslmode(value: str) -> SslMode:
-    value = value.strip()
-    if not value:
-        return SslMode.REQUIRE
-    for mode in SslMode:
-        if mode.word == value:
-            return mode
-    words = ", ".join(mode.word for mode in SslMode)
-    raise ConfigurationError(f"sslmode: must be one of {words}")

@@ -155,10 +155,8 @@ def begin(
     """
     driver = driver_of(connection)
     further = _further_settings(connection)
-    server, asked = (
-        (driver.info.server_version, further),
-        b"; ".join(each.as_bytes() for each in queries),
-    )
+    server = (driver.info.server_version, further)
+    asked = b"; ".join(each.as_bytes() for each in queries)
     with as_sqlalchemy(driver, BEGIN), driver.cursor() as cursor:
         try:
             _send(cursor, _opening(BEGIN_WRITING, *server, values), asked)

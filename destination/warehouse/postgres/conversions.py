@@ -160,10 +160,6 @@ def _same(value: Value, _source: DataType, _target: DataType) -> Value:
     return value
 
 
-def _cast(value: Value, _source: DataType, target: DataType) -> Value:
-    return _as(value, target)
-
-
 def _never(_value: Value, _source: DataType, target: DataType) -> Value:
     return _as(sa.null(), target)
 
@@ -238,9 +234,9 @@ def _number_to_flag(value: Value, _source: DataType, _target: DataType) -> Value
     return sa.case((value == 1, sa.true()), (value == 0, sa.false()))
 
 
-def _number_to_number(value: Value, source: DataType, target: DataType) -> Value:
+def _number_to_number(value: Value, _source: DataType, target: DataType) -> Value:
     """By the number that the value's text stands for: a FLOAT 0.1 is 0.1, not 0.100000001490116…"""
-    return _numbers(_text(value), NUMBER, target) if source is not target else value
+    return _numbers(_text(value), NUMBER, target)
 
 
 def _text_to_number(value: Value, _source: DataType, target: DataType) -> Value:
@@ -249,11 +245,11 @@ def _text_to_number(value: Value, _source: DataType, target: DataType) -> Value:
 
 def _numbers(text: Value, pattern: str, target: DataType) -> Value:
     """Texts as numbers: NULL for what is none of that pattern, or no number of the type."""
-    read = _to_integer if target in INTEGERS else _to_float if target in FLOATS else _to_decimal
-    value = read(text, target)
-    named = text.regexp_match(NAMED_FLOAT, "i")
-    by_name = [(named, _as(_canonical_name(text), target))] if target in FLOATS else []
-    return sa.case(*by_name, (text.regexp_match(pattern), value))
+    matches = text.regexp_match(pattern)
+    if target in FLOATS:
+        by_name = (text.regexp_match(NAMED_FLOAT, "i"), _as(_canonical_name(text), target))
+        return sa.case(by_name, (matches, _to_float(text, target)))
+    return _where(matches, _to_integer(text, target) if target in INTEGERS else _number(text))
 
 
 def _canonical_name(text: Value) -> Value:
@@ -262,10 +258,6 @@ def _canonical_name(text: Value) -> Value:
         (text.startswith("-"), "-Infinity"),
         else_="Infinity",
     )
-
-
-def _to_decimal(text: Value, _target: DataType) -> Value:
-    return _number(text)
 
 
 def _to_integer(text: Value, target: DataType) -> Value:
@@ -294,14 +286,6 @@ def _trimmed(convert: Convert) -> Rule:
 
 def _text_to_flag(value: Value, _source: DataType, _target: DataType) -> Value:
     return sa.case((value == "true", sa.true()), (value == "false", sa.false()))
-
-
-def _text_to_bytes(value: Value, _source: DataType, _target: DataType) -> Value:
-    return to_bytes(value)
-
-
-def _text_to_temporal(value: Value, _source: DataType, target: DataType) -> Value:
-    return temporal.read(value, target)
 
 
 def _from_document(rule: Rule) -> Rule:
@@ -350,8 +334,8 @@ def _pairs(
 READ: dict[tuple[DataType, DataType], Rule] = {
     **_pairs(TEXTS, (DataType.BOOLEAN,), _trimmed(_text_to_flag)),
     **_pairs(TEXTS, NUMBER_TYPES, _trimmed(_text_to_number)),
-    **_pairs(TEXTS, TEMPORALS, _trimmed(_text_to_temporal)),
-    **_pairs(TEXTS, (DataType.BINARY,), Rule(_text_to_bytes, total=True)),
+    **_pairs(TEXTS, TEMPORALS, _trimmed(lambda text, _, target: temporal.read(text, target))),
+    **_pairs(TEXTS, (DataType.BINARY,), Rule(lambda text, *_: to_bytes(text), total=True)),
 }
 """As a load reads texts."""
 
@@ -371,7 +355,7 @@ RULES: dict[tuple[DataType, DataType], Rule] = {
     **_pairs(NUMBER_TYPES, (DataType.BOOLEAN,), Rule(_number_to_flag)),
     **_pairs(NUMBER_TYPES, NUMBER_TYPES, Rule(_number_to_number)),
     **{
-        (source, target): Rule(_cast, total=True)
+        (source, target): Rule(lambda value, _, target: _as(value, target), total=True)
         for source, bits in INTEGERS.items()
         for target in INTEGERS
         if bits < INTEGERS[target]

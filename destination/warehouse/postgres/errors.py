@@ -248,16 +248,13 @@ def explain(
 
 def is_about_value(error: DBAPIError) -> bool:
     """Whether the warehouse refuses a value, wherever that stands."""
-    state = sqlstate(error)
-    return state is not None and state.startswith((*REFUSED_VALUES, *ABOUT_VALUES))
+    return (sqlstate(error) or "").startswith((*REFUSED_VALUES, *ABOUT_VALUES))
 
 
 def value_refusal(error: DBAPIError) -> str | None:
     """Why the warehouse refuses a value, by its type or domain; None if it is about something else."""
-    state = sqlstate(error)
-    if state is None or not state.startswith(REFUSED_VALUES):
-        return None
-    return _refusal(state)
+    state = sqlstate(error) or ""
+    return _refusal(state) if state.startswith(REFUSED_VALUES) else None
 
 
 def _refusal(state: str) -> str:
@@ -287,12 +284,11 @@ def explain_copy(
     if place is None:
         return None
     row, column = place
-    named = None if column is None else columns[column]
-    return BatchFileError(_refusal(state), row=before + row, column=named)
+    return BatchFileError(_refusal(state), row=before + row, column=column)
 
 
 def _place(context: str, table: str, columns: Mapping[str, str]) -> tuple[int, str | None] | None:
-    """The row and the column that the context of a COPY's error is about.
+    """The row and the column, by its full name, that the context of a COPY's error is about.
 
     Its last line has, among words of the server's language, the table's name, the row's number and,
     at the end, the column's name.
@@ -303,7 +299,7 @@ def _place(context: str, table: str, columns: Mapping[str, str]) -> tuple[int, s
         return None
     rest = after[number.end() :]
     named = [name for name in columns if rest.endswith(name)]
-    return int(number[0]), max(named, key=len, default=None)
+    return int(number[0]), columns.get(max(named, key=len, default=""))
 
 
 def _finer(error: DBAPIError) -> str | None:
@@ -327,15 +323,11 @@ def _what(error: DBAPIError, state: str) -> str:
         message = f"{message} ({detail})" if detail else message
         return f"{words} ({message})" if words else message
     words = words or f"PostgreSQL refused it with SQLSTATE {state}"
-    named = [
-        f'{label} "{value}"'
-        for label, value in (
-            ("column", diagnostic.column_name),
-            ("constraint", diagnostic.constraint_name),
-        )
-        if value and diagnostic.source_file in CONSTRAINT_FILES
-    ]
-    return f"{words} ({', '.join(named)})" if named else words
+    if diagnostic.source_file not in CONSTRAINT_FILES:
+        return words
+    names = {"column": diagnostic.column_name, "constraint": diagnostic.constraint_name}
+    named = ", ".join(f'{label} "{name}"' for label, name in names.items() if name)
+    return f"{words} ({named})" if named else words
 
 
 def _tells_no_row(error: DBAPIError, diagnostic: psycopg.errors.Diagnostic) -> bool:

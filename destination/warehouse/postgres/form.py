@@ -11,6 +11,7 @@ from destination.form import (
     Field,
     TextField,
     UploadField,
+    port_field,
 )
 from destination.warehouse.postgres.configuration import DEFAULT_PORT, SslMode
 
@@ -23,13 +24,7 @@ FORM: tuple[Field | ConditionalFields, ...] = (
         placeholder="db.example.com",
         required=True,
     ),
-    TextField(
-        name="port",
-        label="Port",
-        description="The port your server listens on.",
-        placeholder=str(DEFAULT_PORT),
-        default=str(DEFAULT_PORT),
-    ),
+    port_field("port", "Port", "The port your server listens on.", DEFAULT_PORT),
     TextField(
         name="database",
         label="Database",
@@ -55,8 +50,8 @@ FORM: tuple[Field | ConditionalFields, ...] = (
         name="sslmode",
         label="TLS mode",
         description="How far the connection to your server is secured.",
-        options=tuple((mode.word, mode.word, mode.description) for mode in SslMode),
-        default=SslMode.REQUIRE.word,
+        options=SslMode,
+        default=SslMode.REQUIRE,
     ),
     UploadField(
         name="sslrootcert",

@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from destination.schema import DataType
+from destination.schema import DATETIME_TYPES, DataType
 from destination.warehouse.ddl import NamedType
 
 Value = sa.ColumnElement[Any]
@@ -28,8 +28,7 @@ ZONE = "(?:Z|[+-](?:[01][0-9]|2[0-3]):?[0-5][0-9])?"
 PATTERNS = {
     DataType.NAIVE_DATE: f"^{DATE}$",
     DataType.NAIVE_TIME: f"^{TIME}$",
-    DataType.NAIVE_DATETIME: f"^{DATE}(?:[T ]{TIME}{ZONE})?$",
-    DataType.UTC_DATETIME: f"^{DATE}(?:[T ]{TIME}{ZONE})?$",
+    **dict.fromkeys(DATETIME_TYPES, f"^{DATE}(?:[T ]{TIME}{ZONE})?$"),
 }
 TO_MICROSECONDS = r"[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?"
 TIME_IN_DATETIME = f"[T ]({TO_MICROSECONDS})"
