@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 
-from local_platform.api.errors import InvalidInputError, NotFoundError
+from local_platform.api.errors import InvalidInputError
 from local_platform.api.hooks import EVENTS
 from local_platform.api.store import Group, Store, Webhook, now
 from local_platform.api.vault import Vault
@@ -33,18 +33,6 @@ class Webhooks:
         self._vault = vault
         self._send = send
 
-    def get(self, identity: str) -> Webhook:
-        """A webhook.
-
-        Raises:
-            NotFoundError: if there is none.
-        """
-        with self._store.reading() as session:
-            found = session.get(Webhook, identity)
-        if found is None:
-            raise NotFoundError("Webhook", identity)
-        return found
-
     def create(
         self,
         group_id: str | None,
@@ -60,9 +48,8 @@ class Webhooks:
             NotFoundError: if there is no such group.
             InvalidInputError: if the URL or an event is none, or it does not answer.
         """
-        with self._store.reading() as session:
-            if group_id is not None and session.get(Group, group_id) is None:
-                raise NotFoundError("Group", group_id)
+        if group_id is not None:
+            self._store.row(Group, group_id)
         _check(url, events)
         if active:
             self._must_answer(url, secret)
@@ -81,17 +68,14 @@ class Webhooks:
             NotFoundError: if there is none.
             InvalidInputError: if the URL or an event is none, or it does not answer.
         """
-        before = self.get(identity)
+        before = self._store.row(Webhook, identity)
         url = changes.get("url", before.url)
         _check(url, changes.get("events", before.events))
         secret = changes["secret"] if "secret" in changes else self._secret(before)
         if changes.get("active", before.active):
             self._must_answer(url, secret)
-        with self._store.writing() as session:
-            found = session.get_one(Webhook, identity)
-            for name, value in {**changes, "secret": self._locked(secret)}.items():
-                setattr(found, name, value)
-        return found
+        changes["secret"] = self._locked(secret)
+        return self._store.change(Webhook, identity, **changes)
 
     def delete(self, identity: str) -> None:
         """Forget a webhook, and what was to be sent to it.
@@ -99,7 +83,7 @@ class Webhooks:
         Raises:
             NotFoundError: if there is none.
         """
-        self.get(identity)
+        self._store.row(Webhook, identity)
         with self._store.writing() as session:
             session.execute(sa.delete(Webhook).where(Webhook.id == identity))
 
@@ -113,7 +97,7 @@ class Webhooks:
             NotFoundError: if there is no such webhook.
             InvalidInputError: if there is no such event.
         """
-        hook = self.get(identity)
+        hook = self._store.row(Webhook, identity)
         _check(hook.url, [event])
         return self._send(hook.url, self._secret(hook), _example(event))
 

@@ -57,13 +57,13 @@ def create(
 @router.get("/connections/{identity}/setup")
 def show(request: Request, here: Here, identity: str) -> Response:
     """A connection's form, and how its tests went."""
-    return _show(request, here, here.connections.get(identity))
+    return _show(request, here, here.store.row(Connection, identity))
 
 
 @router.post("/connections/{identity}/setup")
 def change(request: Request, here: Here, sent: Submitted, identity: str) -> Response:
     """Change a connection and test it."""
-    found = here.connections.get(identity)
+    found = here.store.row(Connection, identity)
     try:
         form = here.sources.inspect(found.service, found.address).form
         here.connections.change(identity, fields.read(form, sent))
@@ -105,7 +105,7 @@ def _show(
     context: dict[str, Any] = {"fields": [], "unreachable": None}
     try:
         form = here.sources.inspect(found.service, found.address).form
-        context["fields"] = fields.shown(form, here.connections.config(found))
+        context["fields"] = fields.shown(form, here.vault.unlock(found.config))
     except ApiError as problem:
         context["unreachable"] = str(problem)
     return render.page(

@@ -22,13 +22,13 @@ router = APIRouter()
 @router.get("/connections/{identity}/schema")
 def show(request: Request, here: Here, identity: str) -> Response:
     """What can be chosen, and what is."""
-    return _show(request, here, here.connections.get(identity))
+    return _show(request, here, here.store.row(Connection, identity))
 
 
 @router.post("/connections/{identity}/schema")
 def choose(request: Request, here: Here, sent: Submitted, identity: str) -> Response:
     """Choose, and start a sync if that is the button."""
-    found = here.connections.get(identity)
+    found = here.store.row(Connection, identity)
     try:
         view = here.connections.schemas(found).view()
         here.connections.choose(identity, _patch(view, sent))

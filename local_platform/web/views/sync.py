@@ -25,7 +25,7 @@ LINES = 30
 @router.get("/connections/{identity}")
 def show(request: Request, here: Here, identity: str) -> Response:
     """A connection's sync that is under way, or how the last one went."""
-    found = here.connections.get(identity)
+    found = here.store.row(Connection, identity)
     with here.store.reading() as session:
         run = latest(session, identity)
         _ = run.report if run else None
@@ -38,7 +38,7 @@ def show(request: Request, here: Here, identity: str) -> Response:
 @router.get("/connections/{identity}/events")
 async def watch(request: Request, here: Here, identity: str) -> Response:
     """A sync as it runs: the part of the page that changes, sent at each change and at the end."""
-    found = here.connections.get(identity)
+    found = here.store.row(Connection, identity)
     return StreamingResponse(_events(request, here, found), media_type="text/event-stream")
 
 
