@@ -288,7 +288,7 @@ class Connections:
         test: bool,
     ) -> Checked:
         """Look at a configuration, and have the source test it if nothing is missing."""
-        form = self._sources.inspect(service, address).form
+        form = self._sources.form(service, address)
         whole = completed(form, {**before, **strings(config, form)})
         if lacking := missing(form, whole):
             message = f"fill in: {', '.join(lacking)}"
@@ -299,10 +299,10 @@ class Connections:
             return Checked(whole, shown(form), "connected", [], None)
         if not test:
             return Checked(whole, shown(form), "incomplete", [], None)
-        inspected = self._sources.inspect(service, address, whole, until="schema")
-        passed = all(each["status"] == PASSED for each in inspected.tests)
+        tests, declared = self._sources.inspect(service, address, whole)
+        passed = all(each["status"] == PASSED for each in tests)
         state = "connected" if passed else "incomplete"
-        return Checked(whole, shown(form), state, inspected.tests, inspected.schema)
+        return Checked(whole, shown(form), state, tests, declared)
 
     def _take(self, connection: Connection, checked: Checked, *, tested: bool) -> None:
         was_set_up = connection.setup_state != "incomplete"
