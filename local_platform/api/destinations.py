@@ -73,15 +73,11 @@ class Destinations:
         """
         if service == EMBEDDED:
             return common.ConfigurationFormResponse()
-        with self._calling(Wanted(service, address, {})) as stub:
-            try:
-                return stub.ConfigurationForm(
-                    common.ConfigurationFormRequest(), timeout=ANSWER_SECONDS
-                )
-            except grpc.RpcError as error:
-                raise InvalidInputError(
-                    f"the destination does not answer: {_said(error)}"
-                ) from error
+        try:
+            with self._calling(Wanted(service, address, {})) as stub:
+                return _form(stub)
+        except grpc.RpcError as error:
+            raise InvalidInputError(f"the destination does not answer: {_said(error)}") from error
 
     def test(self, wanted: Wanted) -> list[dict[str, Any]]:
         """Run the tests; those after one that failed are skipped.
@@ -91,10 +87,7 @@ class Destinations:
         """
         try:
             with self._calling(wanted) as stub:
-                form = stub.ConfigurationForm(
-                    common.ConfigurationFormRequest(), timeout=ANSWER_SECONDS
-                )
-                return list(_tests(stub, form.tests, wanted.config))
+                return list(_tests(stub, wanted.config))
         except grpc.RpcError as error:
             return [outcome("Reaching the destination", JOB_FAILED, _said(error))]
 
@@ -256,11 +249,13 @@ PLAIN_MODES = ("disable", "allow", "prefer", "require")
 """Modes of TLS that need no files."""
 
 
-def _tests(
-    stub: DestinationConnectorStub, tests: Any, config: Mapping[str, str]
-) -> Iterator[dict[str, Any]]:
+def _form(stub: DestinationConnectorStub) -> common.ConfigurationFormResponse:
+    return stub.ConfigurationForm(common.ConfigurationFormRequest(), timeout=ANSWER_SECONDS)
+
+
+def _tests(stub: DestinationConnectorStub, config: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     failed = False
-    for test in tests:
+    for test in _form(stub).tests:
         title = test.label or test.name
         if failed:
             yield outcome(title, SKIPPED, "a test before it failed")
