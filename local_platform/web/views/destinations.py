@@ -69,9 +69,8 @@ def change(request: Request, here: Here, sent: Submitted, identity: str) -> Resp
 
 
 @router.post("/destinations/{identity}/delete")
-def delete(request: Request, here: Here, sent: Submitted, identity: str) -> Response:
+def delete(request: Request, here: Here, _: Submitted, identity: str) -> Response:
     """Delete a destination."""
-    del sent
     try:
         here.destinations.delete(identity)
     except ApiError as error:

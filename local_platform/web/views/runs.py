@@ -43,7 +43,7 @@ def show(request: Request, here: Here, identity: str) -> Response:
         ).all()
     return render.page(
         request, "run.html", run=run, connection=here.store.row(Connection, run.connection_id),
-        tab="runs", log=lines, running=False, **live(report, []),
+        tab="runs", log=lines, **live(None, report),
     )  # fmt: skip
 
 

@@ -29,10 +29,7 @@ def everything(request: Request, here: Here, identity: str) -> Response:
     try:
         with asking(_engine(request, here, found)) as connection:
             for schema in {name.partition(".")[0] for name in tables}:
-                counts |= {
-                    f"{schema}.{name}": count
-                    for name, count in estimated(connection, schema).items()
-                }
+                counts |= estimated(connection, schema)
     except ApiError as problem:
         error = str(problem)
     return render.page(
