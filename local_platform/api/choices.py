@@ -50,22 +50,15 @@ class Schemas:
         schemas: dict[str, Any] = {}
         for table, columns in self._tables():
             outer, name = self._outer(table.place), table.place[1]
-            chosen = self._chosen(outer)
-            entry = schemas.setdefault(
-                outer,
-                {
-                    "name_in_destination": table.schema,
-                    "enabled": chosen.get("enabled", True),
-                    "tables": {},
-                },
-            )
-            entry["tables"][name] = self._view(
-                table, columns, chosen.get("tables", {}).get(name, {})
-            )
-        handling = self.choices.get("schema_change_handling", ALLOW_ALL)
+            entry = {
+                "name_in_destination": table.schema,
+                "enabled": _enabled(self._chosen(outer)),
+                "tables": {},
+            }
+            schemas.setdefault(outer, entry)["tables"][name] = self._view(table, columns)
         return {
-            "enable_new_by_default": handling == ALLOW_ALL,
-            "schema_change_handling": handling,
+            "enable_new_by_default": self.takes_new,
+            "schema_change_handling": self._handling,
             "schemas": schemas,
         }
 
@@ -85,18 +78,18 @@ class Schemas:
         for outer, schema in patch.get("schemas", {}).items():
             there = _named(view["schemas"], outer, "schema", "")
             mine = choices.setdefault("schemas", {}).setdefault(outer, {"tables": {}})
-            self._set(mine, schema, "enabled")
+            self._enable(mine, schema)
             for name, table in schema.get("tables", {}).items():
                 known = _named(there["tables"], name, "table", f"{outer}.")
                 entry = mine["tables"].setdefault(name, {"columns": {}})
-                self._set(entry, table, "enabled")
+                self._enable(entry, table)
                 if "sync_mode" in table:
                     entry["sync_mode"] = table["sync_mode"]
                 for column, wanted in table.get("columns", {}).items():
                     found = _named(known["columns"], column, "column", f"{outer}.{name}.")
-                    if found["is_primary_key"] and not wanted.get("enabled", True):
+                    if found["is_primary_key"] and not _enabled(wanted):
                         raise InvalidInputError(f"{outer}.{name}.{column}: {KEY_REASON}")
-                    self._set(entry["columns"].setdefault(column, {}), wanted, "enabled")
+                    self._enable(entry["columns"].setdefault(column, {}), wanted)
         return choices
 
     def excluded(self) -> list[str]:
@@ -105,34 +98,35 @@ class Schemas:
         for outer, schema in self.choices.get("schemas", {}).items():
             inner = "" if outer == self.schema and not self._has_schemas else f"{outer}."
             for name, table in schema["tables"].items():
-                if not table.get("enabled", True):
+                if not _enabled(table):
                     found.append(f"{inner}{name}")
                 found += [
                     f"{inner}{name}.{column}"
                     for column, wanted in table["columns"].items()
-                    if not wanted.get("enabled", True)
+                    if not _enabled(wanted)
                 ]
-        for table, _ in self._tables():
-            if not self._chosen(self._outer(table.place)).get("enabled", True):
-                found.append(".".join(filter(None, table.place)))
-        return found
+        return found + [
+            _dotted(table.place)
+            for table, _ in self._tables()
+            if not _enabled(self._chosen(self._outer(table.place)))
+        ]
 
     def history(self) -> list[str]:
         """The tables in history mode, as `local_platform sync` names them."""
         return [
-            ".".join(filter(None, table.place))
+            _dotted(table.place)
             for table, _ in self._tables()
-            if self._mode(table.place) == HISTORY
+            if self._choice(table.place).get("sync_mode") == HISTORY
         ]
 
     @property
     def takes_new(self) -> bool:
         """Whether what the source does not declare yet is synced too."""
-        return bool(self.choices.get("schema_change_handling", ALLOW_ALL) == ALLOW_ALL)
+        return self._handling == ALLOW_ALL
 
     @property
-    def _message(self) -> sdk.SchemaResponse:
-        return ParseDict(dict(self.declared), sdk.SchemaResponse(), ignore_unknown_fields=True)
+    def _handling(self) -> str:
+        return self.choices.get("schema_change_handling", ALLOW_ALL)
 
     @property
     def _has_schemas(self) -> bool:
@@ -143,7 +137,7 @@ class Schemas:
         return not self.declared.get("selection_not_supported", False)
 
     def _tables(self) -> Iterator[tuple[Any, list[common.Column]]]:
-        message = self._message
+        message = ParseDict(dict(self.declared), sdk.SchemaResponse(), ignore_unknown_fields=True)
         catalog = Catalog(
             self.schema, self.naming, Selection(), State(self.schema, "soft-delete", self.naming)
         )
@@ -161,21 +155,21 @@ class Schemas:
     def _chosen(self, outer: str) -> Choice:
         return self.choices.get("schemas", {}).get(outer, {})
 
-    def _mode(self, place: Place) -> str:
-        table = self._chosen(self._outer(place)).get("tables", {}).get(place[1], {})
-        return table.get("sync_mode", SOFT_DELETE)
+    def _choice(self, place: Place) -> Choice:
+        return self._chosen(self._outer(place)).get("tables", {}).get(place[1], {})
 
-    def _view(self, table: Any, columns: list[common.Column], chosen: Choice) -> dict[str, Any]:
+    def _view(self, table: Any, columns: list[common.Column]) -> dict[str, Any]:
+        chosen = self._choice(table.place)
         wanted = chosen.get("columns", {})
         return {
             "name_in_destination": table.name,
-            "enabled": chosen.get("enabled", True),
+            "enabled": _enabled(chosen),
             "sync_mode": chosen.get("sync_mode", SOFT_DELETE),
             "enabled_patch_settings": _settings(None if self._selectable else SELECTION_REASON),
             "columns": {
                 column.name: {
                     "name_in_destination": table.names[column.name],
-                    "enabled": wanted.get(column.name, {}).get("enabled", True),
+                    "enabled": _enabled(wanted.get(column.name, {})),
                     "hashed": False,
                     "is_primary_key": column.primary_key,
                     "type": str(Type.of(column) or "from values"),
@@ -190,12 +184,20 @@ class Schemas:
             return SELECTION_REASON
         return KEY_REASON if column.primary_key else None
 
-    def _set(self, entry: Choice, wanted: Mapping[str, Any], name: str) -> None:
-        if name not in wanted:
+    def _enable(self, entry: Choice, wanted: Mapping[str, Any]) -> None:
+        if "enabled" not in wanted:
             return
-        if not wanted[name] and not self._selectable:
+        if not wanted["enabled"] and not self._selectable:
             raise InvalidInputError(SELECTION_REASON)
-        entry[name] = wanted[name]
+        entry["enabled"] = wanted["enabled"]
+
+
+def _enabled(choice: Mapping[str, Any]) -> bool:
+    return choice.get("enabled", True)
+
+
+def _dotted(place: Place) -> str:
+    return ".".join(filter(None, place))
 
 
 def _settings(reason: str | None) -> dict[str, Any]:

@@ -11,14 +11,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from local_platform.api import simulation
-from local_platform.api.choices import HISTORY, Schemas
-from local_platform.api.destinations import FAILED, PASSED, SKIPPED, Destinations
+from local_platform.api.choices import Schemas
+from local_platform.api.destinations import FAILED, PASSED, Destinations, outcome
 from local_platform.api.errors import ConflictError, InvalidInputError, NotFoundError
 from local_platform.api.forms import completed, missing, shown, strings
 from local_platform.api.hooks import announce
-from local_platform.api.runner import Order, Runner
-from local_platform.api.sources import SIMULATED, Inspected, Sources
-from local_platform.api.store import Connection, Destination, Run, Store, now
+from local_platform.api.runner import Order, Runner, latest_of_all
+from local_platform.api.sources import SIMULATED, Sources
+from local_platform.api.store import Connection, Destination, Store, now
 from local_platform.api.vault import Vault
 from local_platform.sync.names import NAMINGS, SCHEMA_NAME
 
@@ -74,22 +74,6 @@ class Connections:
         self._runner = runner
         self._directory = directory / DIRECTORY
 
-    def get(self, identity: str) -> Connection:
-        """A connection.
-
-        Raises:
-            NotFoundError: if there is none.
-        """
-        with self._store.reading() as session:
-            found = session.get(Connection, identity)
-        if found is None:
-            raise NotFoundError("Connection", identity)
-        return found
-
-    def config(self, connection: Connection) -> dict[str, str]:
-        """A connection's configuration, with its secrets."""
-        return self._vault.unlock(connection.config)
-
     def create(
         self,
         group_id: str,
@@ -121,23 +105,22 @@ class Connections:
             raise InvalidInputError(
                 f"config.schema: '{schema}' must be lower-case letters, digits and _"
             )
+        self._store.row(Destination, group_id)
+        same = sa.and_(Connection.group_id == group_id, Connection.schema == schema)
+        taken = f"another connection loads into {schema}"
         with self._store.reading() as session:
-            if session.get(Destination, group_id) is None:
-                raise NotFoundError("Destination", group_id)
-            self._refuse_taken(session, group_id, schema)
+            if session.scalar(sa.select(Connection.id).where(same)) is not None:
+                raise ConflictError(taken)
         checked = self._check(service, address, config, {}, test=test)
         made = Connection(
             group_id=group_id, service=service, schema=schema, address=address,
             config=self._vault.lock(checked.config), shown=checked.shown, tests=checked.tests,
             setup_state=checked.state, declared=checked.declared, **further,
         )  # fmt: skip
-        try:
-            with self._store.writing() as session:
-                session.add(made)
-                session.flush()
-                announce(session, "create_connector", made)
-        except sa.exc.IntegrityError as error:
-            raise ConflictError(f"another connection loads into {schema}") from error
+        with self._store.adding(taken) as session:
+            session.add(made)
+            session.flush()
+            announce(session, "create_connector", made)
         return made
 
     def change(
@@ -155,11 +138,12 @@ class Connections:
             NotFoundError: if there is none.
             InvalidInputError: if the configuration is not the form's.
         """
-        before = self.get(identity)
+        before = self._store.row(Connection, identity)
         address = address or before.address
         checked = None
         if config or address != before.address:
-            checked = self._check(before.service, address, config, self.config(before), test=test)
+            known = self._vault.unlock(before.config)
+            checked = self._check(before.service, address, config, known, test=test)
         with self._store.writing() as session:
             found = session.get_one(Connection, identity)
             found.address = address
@@ -179,20 +163,18 @@ class Connections:
         Raises:
             NotFoundError: if there is none.
         """
-        before = self.get(identity)
-        config = self.config(before)
+        before = self._store.row(Connection, identity)
+        config = self._vault.unlock(before.config)
         try:
             checked = self._check(before.service, before.address, {}, config, test=True)
         except InvalidInputError as error:
-            tests = [_outcome("Reaching the source", FAILED, str(error))]
+            tests = [outcome("Reaching the source", FAILED, str(error))]
             checked = Checked(config, before.shown, "incomplete", tests, None)
         with self._store.writing() as session:
             found = session.get_one(Connection, identity)
             self._take(found, checked, tested=True)
-            if found.setup_state == "connected":
-                announce(session, "connection_successful", found)
-            else:
-                announce(session, "connection_failure", found)
+            connected = found.setup_state == "connected"
+            announce(session, "connection_successful" if connected else "connection_failure", found)
         return found
 
     def delete(self, identity: str) -> None:
@@ -201,7 +183,7 @@ class Connections:
         Raises:
             NotFoundError: if there is none.
         """
-        self.get(identity)
+        self._store.row(Connection, identity)
         self._runner.stop(identity, wait=True)
         with self._store.writing() as session:
             connection = session.get_one(Connection, identity)
@@ -219,16 +201,16 @@ class Connections:
             NotFoundError: if there is no such connection.
             ConflictError: if it is not set up, or a sync is under way.
         """
-        connection = self.get(identity)
+        connection = self._store.row(Connection, identity)
         if connection.setup_state == "incomplete":
             raise ConflictError("the connection is not set up: its tests must pass first")
         if connection.service == SIMULATED:
-            return simulation.start(self._store, connection, self.config(connection))
+            return simulation.start(self._store, connection, self._vault.unlock(connection.config))
         return self._runner.start(identity, self._order(connection, resync), resync=resync)
 
     def stop(self, identity: str) -> None:
         """Stop a connection's sync, such that what came is loaded; nothing if none is under way."""
-        self._runner.stop(self.get(identity).id)
+        self._runner.stop(self._store.row(Connection, identity).id)
 
     def schemas(self, connection: Connection) -> Schemas:
         """The tables of a connection.
@@ -249,11 +231,8 @@ class Connections:
             NotFoundError: if there is no such connection, or its source was never read.
             InvalidInputError: if the patch names what is not there.
         """
-        choices = self.schemas(self.get(identity)).changed(patch)
-        with self._store.writing() as session:
-            found = session.get_one(Connection, identity)
-            found.choices = choices
-        return found
+        choices = self.schemas(self._store.row(Connection, identity)).changed(patch)
+        return self._store.change(Connection, identity, choices=choices)
 
     def directory(self, identity: str) -> Path:
         """Where a connection's sync state is."""
@@ -270,19 +249,16 @@ class Connections:
                     Connection.service != SIMULATED,
                 )
             ).all()
-            started = sa.select(Run.connection_id, sa.func.max(Run.started_at).label("at"))
-            rows = session.execute(started.group_by(Run.connection_id))
-            last = {row.connection_id: row.at for row in rows}
+            last = latest_of_all(session)
         return [
             each.id
             for each in waiting
             if each.id not in last
-            or (now() - last[each.id]).total_seconds() >= each.sync_frequency * 60
+            or (now() - last[each.id].started_at).total_seconds() >= each.sync_frequency * 60
         ]
 
     def _order(self, connection: Connection, resync: bool) -> Order:  # noqa: FBT001
-        destination = self._destinations.get(connection.group_id)
-        wanted = self._destinations.wanted(destination)
+        wanted = self._destinations.wanted(self._store.row(Destination, connection.group_id))
         host, port = self._destinations.where(wanted)
         kind = self._sources.kind(connection.service)
         options = [
@@ -297,7 +273,7 @@ class Connections:
             options += [] if schemas.takes_new else ["--block-new"]
         options += ["--resync"] if resync else []
         request = {
-            "source": self.config(connection), "destination": dict(wanted.config),
+            "source": self._vault.unlock(connection.config), "destination": dict(wanted.config),
             "exclude": exclude, "history": history,
         }  # fmt: skip
         return Order(self.directory(connection.id), options, request)
@@ -312,22 +288,21 @@ class Connections:
         test: bool,
     ) -> Checked:
         """Look at a configuration, and have the source test it if nothing is missing."""
-        form = self._sources.inspect(service, address).form
+        form = self._sources.form(service, address)
         whole = completed(form, {**before, **strings(config, form)})
         if lacking := missing(form, whole):
             message = f"fill in: {', '.join(lacking)}"
-            tests = [_outcome("Required fields", FAILED, message)]
+            tests = [outcome("Required fields", FAILED, message)]
             return Checked(whole, shown(form), "incomplete", tests, None)
         if service == SIMULATED:
             simulation.check(whole)
             return Checked(whole, shown(form), "connected", [], None)
         if not test:
             return Checked(whole, shown(form), "incomplete", [], None)
-        inspected = self._sources.inspect(service, address, whole, until="schema")
-        tests = _outcomes(inspected)
+        tests, declared = self._sources.inspect(service, address, whole)
         passed = all(each["status"] == PASSED for each in tests)
         state = "connected" if passed else "incomplete"
-        return Checked(whole, shown(form), state, tests, inspected.schema)
+        return Checked(whole, shown(form), state, tests, declared)
 
     def _take(self, connection: Connection, checked: Checked, *, tested: bool) -> None:
         was_set_up = connection.setup_state != "incomplete"
@@ -339,24 +314,3 @@ class Connections:
             connection.setup_state = checked.state if checked.state == "connected" else failed
         if checked.declared is not None:
             connection.declared = checked.declared
-
-    def _refuse_taken(self, session: Any, group_id: str, schema: str) -> None:
-        taken = sa.select(Connection.id).where(
-            Connection.group_id == group_id, Connection.schema == schema
-        )
-        if session.scalar(taken) is not None:
-            raise ConflictError(f"another connection loads into {schema}")
-
-
-def _outcomes(inspected: Inspected) -> list[dict[str, Any]]:
-    return [
-        _outcome(each["title"], each["status"], each["message"], each["seconds"])
-        for each in inspected.tests
-    ]
-
-
-def _outcome(title: str, status: str, message: str, seconds: float = 0.0) -> dict[str, Any]:
-    return {"title": title, "status": status, "message": message, "seconds": seconds}
-
-
-__all__ = ["HISTORY", "NAMES", "SKIPPED", "Checked", "Connections"]

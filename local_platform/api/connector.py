@@ -48,18 +48,10 @@ class Connector:
         self._lines: deque[str] = deque(maxlen=LAST_LINES)
         self._found: dict[str, str] = {}
         self._ready = threading.Event()
-        command = [
-            sys.executable,
-            "main.py",
-            "--port",
-            "0",
-            "--local",
-            "--embedded",
-            str(directory.resolve()),
-        ]
+        options = ["--port", "0", "--local", "--embedded", str(directory.resolve())]
         self._process = subprocess.Popen(  # noqa: S603
-            [sys.executable, str(CHILD), *command], cwd=ROOT, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, text=True, start_new_session=True,
+            [sys.executable, str(CHILD), sys.executable, "main.py", *options], cwd=ROOT, text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
         threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True).start()
         self._ready.wait(START_SECONDS)

@@ -5,18 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import grpc
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
 from destination.sdk import common_pb2 as common
 from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
 from destination_tester.client import open_channel
 from local_platform.api.connector import Listening
-from local_platform.api.errors import ConflictError, InvalidInputError, NotFoundError
+from local_platform.api.errors import ConflictError, InvalidInputError
 from local_platform.api.forms import completed, shown, strings
 from local_platform.api.store import Connection, Destination, Group, Store, identity
 from local_platform.api.vault import Vault
@@ -74,15 +73,11 @@ class Destinations:
         """
         if service == EMBEDDED:
             return common.ConfigurationFormResponse()
-        with self._calling(service, address) as stub:
-            try:
-                return stub.ConfigurationForm(
-                    common.ConfigurationFormRequest(), timeout=ANSWER_SECONDS
-                )
-            except grpc.RpcError as error:
-                raise InvalidInputError(
-                    f"the destination does not answer: {_said(error)}"
-                ) from error
+        try:
+            with self._calling(Wanted(service, address, {})) as stub:
+                return _form(stub)
+        except grpc.RpcError as error:
+            raise InvalidInputError(f"the destination does not answer: {_said(error)}") from error
 
     def test(self, wanted: Wanted) -> list[dict[str, Any]]:
         """Run the tests; those after one that failed are skipped.
@@ -91,25 +86,10 @@ class Destinations:
             Of each the title, the status, the message and the seconds that it took.
         """
         try:
-            with self._calling(wanted.service, wanted.address) as stub:
-                form = stub.ConfigurationForm(
-                    common.ConfigurationFormRequest(), timeout=ANSWER_SECONDS
-                )
-                return list(_tests(stub, form.tests, wanted.config))
+            with self._calling(wanted) as stub:
+                return list(_tests(stub, wanted.config))
         except grpc.RpcError as error:
-            return [_outcome("Reaching the destination", JOB_FAILED, _said(error))]
-
-    def get(self, destination_id: str) -> Destination:
-        """A destination.
-
-        Raises:
-            NotFoundError: if there is none.
-        """
-        with self._store.reading() as session:
-            found = session.get(Destination, destination_id)
-        if found is None:
-            raise NotFoundError("Destination", destination_id)
-        return found
+            return [outcome("Reaching the destination", JOB_FAILED, _said(error))]
 
     def wanted(self, destination: Destination) -> Wanted:
         """What a destination is, with its secrets."""
@@ -123,7 +103,7 @@ class Destinations:
             ConflictError: if there is one of that name.
         """
         made = Group(name=name)
-        with self._adding(f"there is a group named '{name}' already") as session:
+        with self._store.adding(f"there is a group named '{name}' already") as session:
             session.add(made)
         return made
 
@@ -135,16 +115,14 @@ class Destinations:
             ConflictError: if it has one.
             InvalidInputError: if the service or the address is none.
         """
+        self._store.row(Group, group_id)
+        taken = f"group {group_id} has a destination already"
         with self._store.reading() as session:
-            if session.get(Group, group_id) is None:
-                raise NotFoundError("Group", group_id)
             if session.get(Destination, group_id) is not None:
-                raise ConflictError(f"group {group_id} has a destination already")
-        made = self._made(wanted, test=test)
-        made.id = group_id
-        for name, value in further.items():
-            setattr(made, name, value)
-        with self._adding(f"group {group_id} has a destination already") as session:
+                raise ConflictError(taken)
+        columns = self._columns(wanted, {}, None if test else [])
+        made = Destination(id=group_id, **columns, **further)
+        with self._store.adding(taken) as session:
             session.add(made)
         return made
 
@@ -155,33 +133,12 @@ class Destinations:
             ConflictError: if there is a group of that name.
             InvalidInputError: if the service or the address is none.
         """
-        made = self._made(wanted, test=True)
-        made.id = identity()
-        with self._adding(f"there is a destination named '{name}' already") as session:
+        made = Destination(id=identity(), **self._columns(wanted, {}, None))
+        with self._store.adding(f"there is a destination named '{name}' already") as session:
             session.add(Group(id=made.id, name=name))
             session.flush()
             session.add(made)
         return made
-
-    @contextmanager
-    def _adding(self, taken: str) -> Iterator[Session]:
-        """A session to add to; a ConflictError says what is taken."""
-        try:
-            with self._store.writing() as session:
-                yield session
-        except sa.exc.IntegrityError as error:
-            raise ConflictError(taken) from error
-
-    def _made(self, wanted: Wanted, *, test: bool) -> Destination:
-        self._check(wanted)
-        form = self.form(wanted.service, wanted.address)
-        config = completed(form, strings(wanted.config, form))
-        wanted = Wanted(wanted.service, wanted.address, config)
-        tests = self.test(wanted) if test else []
-        return Destination(
-            service=wanted.service, address=wanted.address, shown=shown(form),
-            config=self._vault.lock(config), tests=tests, setup_status=status_of(tests),
-        )  # fmt: skip
 
     def change(
         self, destination_id: str, wanted: Wanted, *, test: bool, **further: str
@@ -191,24 +148,11 @@ class Destinations:
         Raises:
             NotFoundError: if there is none.
         """
-        before = self.get(destination_id)
-        address = wanted.address or before.address
-        self._check(Wanted(before.service, address, wanted.config))
-        form = self.form(before.service, address)
+        before = self._store.row(Destination, destination_id)
+        whole = Wanted(before.service, wanted.address or before.address, wanted.config)
         kept = self._vault.unlock(before.config)
-        config = completed(form, {**kept, **strings(wanted.config, form)})
-        wanted = Wanted(before.service, address, config)
-        tests = self.test(wanted) if test else before.tests
-        with self._store.writing() as session:
-            found = session.get_one(Destination, destination_id)
-            found.address = wanted.address
-            found.config = self._vault.lock(config)
-            found.shown = shown(form)
-            found.tests = tests
-            found.setup_status = status_of(tests)
-            for name, value in further.items():
-                setattr(found, name, value)
-        return found
+        columns = self._columns(whole, kept, None if test else before.tests)
+        return self._store.change(Destination, destination_id, **columns, **further)
 
     def run_tests(self, destination_id: str) -> Destination:
         """Run a destination's tests and remember how they went.
@@ -225,7 +169,7 @@ class Destinations:
             NotFoundError: if there is none.
             ConflictError: if connections use it.
         """
-        self.get(destination_id)
+        self._store.row(Destination, destination_id)
         with self._store.writing() as session:
             used = session.scalar(
                 sa.select(Connection.id).where(Connection.group_id == destination_id)
@@ -260,6 +204,28 @@ class Destinations:
             int(config.get("port") or 5432), config["database"], {"sslmode": mode},
         )  # fmt: skip
 
+    def _columns(
+        self, wanted: Wanted, kept: Mapping[str, str], tests: list[dict[str, Any]] | None
+    ) -> dict[str, Any]:
+        """The columns of a destination.
+
+        Args:
+            wanted: what it is to be.
+            kept: the configuration that stays where nothing else is given.
+            tests: how they went before; None to run them.
+        """
+        self._check(wanted)
+        form = self.form(wanted.service, wanted.address)
+        config = completed(form, {**kept, **strings(wanted.config, form)})
+        if tests is None:
+            tests = self.test(replace(wanted, config=config))
+        passed = tests and all(each["status"] == PASSED for each in tests)
+        return {
+            "service": wanted.service, "address": wanted.address, "shown": shown(form),
+            "config": self._vault.lock(config), "tests": tests,
+            "setup_status": "connected" if passed else "incomplete",
+        }  # fmt: skip
+
     def _check(self, wanted: Wanted) -> None:
         if wanted.service not in SERVICES:
             known = ", ".join(SERVICES)
@@ -273,9 +239,9 @@ class Destinations:
                 raise InvalidInputError("address: say where it listens, as HOST:PORT") from error
 
     @contextmanager
-    def _calling(self, service: str, address: str | None) -> Iterator[DestinationConnectorStub]:
-        self._check(Wanted(service, address, {}))
-        with open_channel(*self.where(Wanted(service, address, {}))) as channel:
+    def _calling(self, wanted: Wanted) -> Iterator[DestinationConnectorStub]:
+        self._check(wanted)
+        with open_channel(*self.where(wanted)) as channel:
             yield DestinationConnectorStub(channel)
 
 
@@ -283,21 +249,16 @@ PLAIN_MODES = ("disable", "allow", "prefer", "require")
 """Modes of TLS that need no files."""
 
 
-def status_of(tests: list[dict[str, Any]]) -> str:
-    """What tests say of the setup."""
-    if not tests:
-        return "incomplete"
-    return "connected" if all(each["status"] == PASSED for each in tests) else "incomplete"
+def _form(stub: DestinationConnectorStub) -> common.ConfigurationFormResponse:
+    return stub.ConfigurationForm(common.ConfigurationFormRequest(), timeout=ANSWER_SECONDS)
 
 
-def _tests(
-    stub: DestinationConnectorStub, tests: Any, config: Mapping[str, str]
-) -> Iterator[dict[str, Any]]:
+def _tests(stub: DestinationConnectorStub, config: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     failed = False
-    for test in tests:
+    for test in _form(stub).tests:
         title = test.label or test.name
         if failed:
-            yield _outcome(title, SKIPPED, "a test before it failed")
+            yield outcome(title, SKIPPED, "a test before it failed")
             continue
         started = time.monotonic()
         answer = stub.Test(
@@ -306,10 +267,11 @@ def _tests(
         failed = not answer.success
         message = answer.failure or "the test failed" if failed else ""
         status = FAILED if failed else PASSED
-        yield _outcome(title, status, message, time.monotonic() - started)
+        yield outcome(title, status, message, time.monotonic() - started)
 
 
-def _outcome(title: str, status: str, message: str, seconds: float = 0.0) -> dict[str, Any]:
+def outcome(title: str, status: str, message: str, seconds: float = 0.0) -> dict[str, Any]:
+    """How a test went, as it is remembered."""
     return {"title": title, "status": status, "message": message, "seconds": round(seconds, 3)}
 
 

@@ -10,12 +10,17 @@ ApiError
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from fastapi.responses import JSONResponse
+
 
 class ApiError(Exception):
     """Ends a request. Its text is for people, and never holds a configuration value or a row's."""
 
     status = 500
     code = "InternalError"
+    headers: Mapping[str, str] | None = None
 
 
 class UnauthorizedError(ApiError):
@@ -62,4 +67,11 @@ class TooManyError(ApiError):
 
     def __init__(self, seconds: int) -> None:
         super().__init__(f"too many requests: ask again in {seconds} s")
-        self.seconds = seconds
+        self.headers = {"Retry-After": str(seconds)}
+
+
+def envelope(
+    status: int, code: str, message: str, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """The answer to a request that is not carried out."""
+    return JSONResponse({"code": code, "message": message}, status, headers)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from local_platform.api.errors import envelope
 from local_platform.api.limits import MAX_BODY
 
 HEADERS = {
@@ -40,26 +41,23 @@ class Guard:
             return
         headers = Headers(scope=scope)
         refusal = self._refusal(headers, scope["method"], scope["path"])
-        if refusal is not None:
-            await refusal(scope, receive, send)
-            return
-        await self._app(scope, _limited(receive), _with_headers(send))
+        answering = self._app if refusal is None else refusal
+        await answering(scope, _limited(receive), _with_headers(send))
 
     def _refusal(self, headers: Headers, method: str, path: str) -> JSONResponse | None:
         host = headers.get("host", "")
         if _name(host) not in self._hosts:
-            return _answer(403, "Forbidden", "this host is not called by that name")
+            return envelope(403, "Forbidden", "this host is not called by that name")
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
-            return _answer(403, "Forbidden", "requests of other sites are not taken")
-        if headers.get("sec-fetch-site") == "cross-site" and method != "GET":
-            return _answer(403, "Forbidden", "requests of other sites are not taken")
+        foreign = origin is not None and urlsplit(origin).netloc != host
+        if foreign or (headers.get("sec-fetch-site") == "cross-site" and method != "GET"):
+            return envelope(403, "Forbidden", "requests of other sites are not taken")
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length) > MAX_BODY:
-            return _answer(413, "PayloadTooLarge", f"a body may have {MAX_BODY} bytes")
+            return envelope(413, "PayloadTooLarge", f"a body may have {MAX_BODY} bytes")
         kind = headers.get("content-type", "application/json").partition(";")[0].strip().lower()
         if path.startswith("/v1/") and method in ("POST", "PATCH") and kind != "application/json":
-            return _answer(415, "UnsupportedMediaType", "send application/json")
+            return envelope(415, "UnsupportedMediaType", "send application/json")
         return None
 
 
@@ -81,15 +79,9 @@ def _limited(receive: Receive) -> Receive:
 def _with_headers(send: Send) -> Send:
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
-            known = {name.lower() for name, _ in message["headers"]}
-            message["headers"] = [
-                *message["headers"],
-                *(
-                    (name.lower().encode(), value.encode())
-                    for name, value in HEADERS.items()
-                    if name.lower().encode() not in known
-                ),
-            ]
+            headers = MutableHeaders(scope=message)
+            for name, value in HEADERS.items():
+                headers.setdefault(name, value)
         await send(message)
 
     return sending
@@ -97,9 +89,4 @@ def _with_headers(send: Send) -> Send:
 
 def _name(host: str) -> str:
     """The name of a Host header, without its port."""
-    name = urlsplit(f"//{host}").hostname
-    return name or ""
-
-
-def _answer(status: int, code: str, message: str) -> JSONResponse:
-    return JSONResponse({"code": code, "message": message}, status, HEADERS)
+    return urlsplit(f"//{host}").hostname or ""

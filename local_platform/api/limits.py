@@ -35,10 +35,7 @@ class Rate:
         with self._lock:
             left, then = self._left.pop(client, (float(self._most), now))
             left = min(self._most, left + (now - then) * self._most / 60)
-            if left >= 1:
-                self._left[client] = (left - 1, now)
-            else:
-                self._left[client] = (left, now)
+            self._left[client] = (left - 1 if left >= 1 else left, now)
             if len(self._left) > MAX_CLIENTS:
                 self._left.popitem(last=False)
         if left < 1:

@@ -19,8 +19,7 @@ class Body(BaseModel):
 
     def given(self, *names: str) -> dict[str, Any]:
         """Those of these fields that were given."""
-        content = self.model_dump(include={*names}, exclude_unset=True)
-        return {name: value for name, value in content.items() if value is not None}
+        return self.model_dump(include={*names}, exclude_unset=True, exclude_none=True)
 
 
 class NewGroup(Body):

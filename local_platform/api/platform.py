@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -43,7 +43,7 @@ class Settings:
 
     directory: Path
     sources: Path = SAMPLES
-    python: str = field(default=sys.executable)
+    python: str = sys.executable
     webhook_step: float = 5.0
 
 
@@ -70,7 +70,7 @@ class Platform:
             self.store, self.vault, self.sources, self.destinations, self.runner, settings.directory
         )
         self._deliverer = Deliverer(self.store, self.vault, settings.webhook_step)
-        self.webhooks = Webhooks(self.store, self.vault, self._deliverer.send)
+        self.webhooks = Webhooks(self.store, self.vault, self._deliverer)
         self._stopping = threading.Event()
         self._scheduler = threading.Thread(target=self._schedule, name="schedule", daemon=True)
 

@@ -93,10 +93,7 @@ class Runner:
                 raise ConflictError("a sync is already in progress")
             with self._store.writing() as session:
                 connection = session.get_one(Connection, connection_id)
-                run = Run(connection_id=connection_id, resync=resync)
-                session.add(run)
-                session.flush()
-                announce(session, "sync_start", connection, run)
+                run = begin(session, connection, resync=resync)
             active = self._active[connection_id] = Active(run.id, Progress())
         self._pool.submit(self._run, connection_id, active, order)
         return run.id
@@ -109,7 +106,7 @@ class Runner:
                 return
             active.stopping = True
             if active.process is not None:
-                _interrupt(active.process)
+                active.process.send_signal(signal.SIGINT)
         until = time.monotonic() + STOP_SECONDS
         while wait and self.progress(connection_id):
             if time.monotonic() > until and active.process is not None:
@@ -169,7 +166,7 @@ class Runner:
             with self._lock:
                 active.process = process
                 if active.stopping:
-                    _interrupt(process)
+                    process.send_signal(signal.SIGINT)
             _tell(process, order.request)
             self._watch(active, process)
             return process.wait()
@@ -209,6 +206,15 @@ class Runner:
             if run.status == "failed":
                 run.error = progress.error or f"the sync {how}: see the platform's log"
             conclude(session, session.get_one(Connection, connection_id), run, progress.failed_test)
+
+
+def begin(session: Session, connection: Connection, **columns: Any) -> Run:
+    """Write down that a sync starts, and announce it."""
+    run = Run(connection_id=connection.id, **columns)
+    session.add(run)
+    session.flush()
+    announce(session, "sync_start", connection, run)
+    return run
 
 
 def conclude(session: Session, connection: Connection, run: Run, broken: bool) -> None:  # noqa: FBT001
@@ -258,10 +264,3 @@ def _tell(process: subprocess.Popen[str], request: Mapping[str, Any]) -> None:
         process.stdin.flush()
     except BrokenPipeError:
         logger.warning("a sync ended before it started")
-
-
-def _interrupt(process: subprocess.Popen[str]) -> None:
-    try:
-        process.send_signal(signal.SIGINT)
-    except ProcessLookupError:
-        return

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from local_platform.api.errors import ConflictError, InvalidInputError, TooManyError
-from local_platform.api.hooks import announce
-from local_platform.api.runner import conclude, latest
-from local_platform.api.store import Connection, Run, Store, now
+from local_platform.api.runner import begin, conclude, latest
+from local_platform.api.store import Connection, Store, now
 
 OUTCOMES = ("succeed", "fail", "throttle")
 RETRY_SECONDS = 1
@@ -39,13 +38,8 @@ def start(store: Store, connection: Connection, config: Mapping[str, str]) -> st
         last = latest(session, connection.id)
         if last is not None and last.under_way:
             raise ConflictError("a sync is already in progress")
-        run = Run(
-            connection_id=connection.id, status="running", report={"polls": int(config["polls"])}
-        )
-        session.add(run)
-        session.flush()
-        announce(session, "sync_start", connection, run)
-    return run.id
+        report = {"polls": int(config["polls"])}
+        return begin(session, connection, status="running", report=report).id
 
 
 def poll(store: Store, connection_id: str, outcome: str) -> None:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -76,21 +76,6 @@ class Kind:
         return ["--source", address]
 
 
-@dataclass(frozen=True)
-class Inspected:
-    """What a source says.
-
-    Args:
-        form: its setup form.
-        tests: how each of its tests went: title, and why it failed.
-        schema: what it declares, as `SchemaResponse` in JSON; None if it was not read.
-    """
-
-    form: common.ConfigurationFormResponse
-    tests: list[dict[str, Any]] = field(default_factory=list)
-    schema: dict[str, Any] | None = None
-
-
 class Sources:
     """All kinds of sources.
 
@@ -103,14 +88,15 @@ class Sources:
     def __init__(self, directory: Path, python: str) -> None:
         self._directory = directory
         self._python = python
-        self._forms: dict[tuple[str, str | None], tuple[float, Inspected]] = {}
+        self._forms: dict[
+            tuple[str, str | None], tuple[float, common.ConfigurationFormResponse]
+        ] = {}
 
     def kinds(self) -> list[Kind]:
         """Those that there are now, by name."""
         found = [_kind(path, self._python) for path in sorted(self._directory.iterdir())]
-        known = [each for each in found if each is not None]
         return [
-            *known,
+            *filter(None, found),
             Kind(ADDRESS, "Source server", "A source connector that listens at an address."),
             Kind(
                 SIMULATED, "Simulated", "Syncs that end as you like, without data, to test clients.",
@@ -129,47 +115,42 @@ class Sources:
                 return each
         raise NotFoundError("ConnectorType", service)
 
-    def inspect(
-        self,
-        service: str,
-        address: str | None,
-        configuration: Mapping[str, str] | None = None,
-        until: str = "form",
-    ) -> Inspected:
-        """Ask a source, in a process of its own.
+    def form(self, service: str, address: str | None) -> common.ConfigurationFormResponse:
+        """The setup form, read again after a while: between a page and its submission it stays.
 
         Args:
-            service: its kind.
+            service: the kind of source.
             address: where it listens, if the kind does not say.
-            configuration: for its tests and its schema.
-            until: the last part to ask for: form, tests or schema.
 
         Raises:
             InvalidInputError: if it does not answer.
         """
         kind = self.kind(service)
         if service == SIMULATED:
-            return Inspected(common.ConfigurationFormResponse(fields=kind.fields))
-        if until == "form":
-            return self._form(kind, address)
-        return self._ask(kind, address, configuration or {}, until)
-
-    def _form(self, kind: Kind, address: str | None) -> Inspected:
-        """The form, read again after a while: between a page and its submission it stays the same."""
-        read_at, known = self._forms.get((kind.id, address), (0.0, None))
+            return common.ConfigurationFormResponse(fields=kind.fields)
+        read_at, known = self._forms.get((service, address), (0.0, None))
         if known is None or time.monotonic() - read_at > FORM_SECONDS:
-            known = self._ask(kind, address, {}, "form")
-            self._forms[kind.id, address] = time.monotonic(), known
+            said = _run([*kind.reach(address), "--until", "form"], {})
+            known = ParseDict(said["form"], common.ConfigurationFormResponse())
+            if not known.fields:
+                known.fields.extend(kind.fields)
+            self._forms[service, address] = time.monotonic(), known
         return known
 
-    def _ask(
-        self, kind: Kind, address: str | None, configuration: Mapping[str, str], until: str
-    ) -> Inspected:
-        said = _run([*kind.reach(address), "--until", until], configuration)
-        form = ParseDict(said["form"], common.ConfigurationFormResponse())
-        if not form.fields:
-            form.fields.extend(kind.fields)
-        return Inspected(form, said.get("tests", []), said.get("schema"))
+    def inspect(
+        self, service: str, address: str | None, configuration: Mapping[str, str]
+    ) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
+        """Have a source test a configuration and, if that goes well, declare its tables.
+
+        Returns:
+            How each test went, as `destinations.outcome` has it, and what the source declares, as
+            `SchemaResponse` in JSON; None if it was not read.
+
+        Raises:
+            InvalidInputError: if it does not answer.
+        """
+        said = _run([*self.kind(service).reach(address), "--until", "schema"], configuration)
+        return said["tests"], said.get("schema")
 
 
 def _kind(path: Path, python: str) -> Kind | None:

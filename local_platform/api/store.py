@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+from local_platform.api.errors import ConflictError, NotFoundError
 
 DATABASE = "platform.db"
 INTERRUPTED = "interrupted"
@@ -55,6 +57,9 @@ class Row(DeclarativeBase):
         dict[str, Any]: sa.JSON,
         list[Any]: sa.JSON,
     }
+
+
+R = TypeVar("R", bound=Row)
 
 
 class Setting(Row):
@@ -211,6 +216,39 @@ class Store:
         """A transaction that reads, and waits for nobody."""
         with Session(self._reader, expire_on_commit=False) as session, session.begin():
             yield session
+
+    def row(self, model: type[R], identity: str) -> R:
+        """A row of a table.
+
+        Raises:
+            NotFoundError: if there is none of this id.
+        """
+        with self.reading() as session:
+            found = session.get(model, identity)
+        if found is None:
+            raise NotFoundError(model.__name__, identity)
+        return found
+
+    def change(self, model: type[R], identity: str, **columns: Any) -> R:
+        """Change columns of a row that is there."""
+        with self.writing() as session:
+            found = session.get_one(model, identity)
+            for name, value in columns.items():
+                setattr(found, name, value)
+        return found
+
+    @contextmanager
+    def adding(self, taken: str) -> Iterator[Session]:
+        """A transaction that adds rows.
+
+        Raises:
+            ConflictError: with this text, if one has what only one may have.
+        """
+        try:
+            with self.writing() as session:
+                yield session
+        except sa.exc.IntegrityError as error:
+            raise ConflictError(taken) from error
 
     def recover(self) -> None:
         """Mark what was under way when the process was killed."""

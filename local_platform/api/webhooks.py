@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 
-from local_platform.api.errors import InvalidInputError, NotFoundError
-from local_platform.api.hooks import EVENTS
-from local_platform.api.store import Group, Store, Webhook, now
+from local_platform.api.errors import InvalidInputError
+from local_platform.api.hooks import EVENTS, Deliverer, payload
+from local_platform.api.store import Connection, Group, Store, Webhook
 from local_platform.api.vault import Vault
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
-Send = Callable[[str, str | None, bytes], bool]
-"""Sends a body to a URL, signed with a secret; answers whether it was taken."""
+EXAMPLE = Connection(
+    id="_connector_1", service="_connector_1", schema="_connector_1", group_id="_group_1"
+)
+"""What events that are sent for a test are about."""
 
 
 class Webhooks:
@@ -25,25 +26,13 @@ class Webhooks:
     Args:
         store: remembers them.
         vault: keeps their secrets.
-        send: sends a body.
+        deliverer: sends events.
     """
 
-    def __init__(self, store: Store, vault: Vault, send: Send) -> None:
+    def __init__(self, store: Store, vault: Vault, deliverer: Deliverer) -> None:
         self._store = store
         self._vault = vault
-        self._send = send
-
-    def get(self, identity: str) -> Webhook:
-        """A webhook.
-
-        Raises:
-            NotFoundError: if there is none.
-        """
-        with self._store.reading() as session:
-            found = session.get(Webhook, identity)
-        if found is None:
-            raise NotFoundError("Webhook", identity)
-        return found
+        self._deliverer = deliverer
 
     def create(
         self,
@@ -60,9 +49,8 @@ class Webhooks:
             NotFoundError: if there is no such group.
             InvalidInputError: if the URL or an event is none, or it does not answer.
         """
-        with self._store.reading() as session:
-            if group_id is not None and session.get(Group, group_id) is None:
-                raise NotFoundError("Group", group_id)
+        if group_id is not None:
+            self._store.row(Group, group_id)
         _check(url, events)
         if active:
             self._must_answer(url, secret)
@@ -81,17 +69,14 @@ class Webhooks:
             NotFoundError: if there is none.
             InvalidInputError: if the URL or an event is none, or it does not answer.
         """
-        before = self.get(identity)
+        before = self._store.row(Webhook, identity)
         url = changes.get("url", before.url)
         _check(url, changes.get("events", before.events))
         secret = changes["secret"] if "secret" in changes else self._secret(before)
         if changes.get("active", before.active):
             self._must_answer(url, secret)
-        with self._store.writing() as session:
-            found = session.get_one(Webhook, identity)
-            for name, value in {**changes, "secret": self._locked(secret)}.items():
-                setattr(found, name, value)
-        return found
+        changes["secret"] = self._locked(secret)
+        return self._store.change(Webhook, identity, **changes)
 
     def delete(self, identity: str) -> None:
         """Forget a webhook, and what was to be sent to it.
@@ -99,7 +84,7 @@ class Webhooks:
         Raises:
             NotFoundError: if there is none.
         """
-        self.get(identity)
+        self._store.row(Webhook, identity)
         with self._store.writing() as session:
             session.execute(sa.delete(Webhook).where(Webhook.id == identity))
 
@@ -113,13 +98,17 @@ class Webhooks:
             NotFoundError: if there is no such webhook.
             InvalidInputError: if there is no such event.
         """
-        hook = self.get(identity)
+        hook = self._store.row(Webhook, identity)
         _check(hook.url, [event])
-        return self._send(hook.url, self._secret(hook), _example(event))
+        return self._send(hook.url, self._secret(hook), event)
 
     def _must_answer(self, url: str, secret: str | None) -> None:
-        if not self._send(url, secret, _example("sync_end")):
+        if not self._send(url, secret, "sync_end"):
             raise InvalidInputError("url: it must answer a test event with a status of success")
+
+    def _send(self, url: str, secret: str | None, event: str) -> bool:
+        body = payload(event, EXAMPLE, None, status="SUCCESSFUL")
+        return self._deliverer.send(url, secret, body.encode())
 
     def _locked(self, secret: str | None) -> bytes | None:
         return self._vault.lock({"secret": secret}) if secret else None
@@ -139,18 +128,3 @@ def _check(url: str, events: Sequence[str]) -> None:
     for event in events:
         if event not in EVENTS:
             raise InvalidInputError(f"events: '{event}' is none of {', '.join(EVENTS)}")
-
-
-def _example(event: str) -> bytes:
-    return json.dumps(
-        {
-            "event": event,
-            "created": now().isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            "connector_type": "_connector_1",
-            "connector_id": "_connector_1",
-            "connector_name": "_connector_1",
-            "sync_id": None,
-            "destination_group_id": "_group_1",
-            "data": {"status": "SUCCESSFUL"},
-        }
-    ).encode()

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import TypeAdapter
 
 from local_platform.client.errors import FivetranError, InputError, SyncFailedError, TimedOutError
 from local_platform.client.fivetran import Fivetran
@@ -32,6 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         made.set_defaults(work=work)
         return made
 
+    def of_one(name: str, said: str, work: Callable[[Fivetran, str], Any]) -> None:
+        made = call(name, said, lambda fivetran, options: work(fivetran, options.id))
+        made.add_argument("id")
+
     made = call("create-destination", "make a destination and test it", _create_destination)
     made.add_argument("--name", required=True, help="of its group")
     made.add_argument("--service", required=True)
@@ -42,17 +46,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     made.add_argument("--schema", required=True)
     made.add_argument("--config", default="", metavar="FILE", help="JSON; - for STDIN")
     made.add_argument("--paused", action="store_true")
-    made = call("test-destination", "run a destination's tests", _test_destination)
-    made.add_argument("id")
-    made = call("test-connection", "run a connection's tests", _test_connection)
-    made.add_argument("id")
+    of_one("test-destination", "run a destination's tests", Fivetran.test_destination)
+    of_one("test-connection", "run a connection's tests", Fivetran.test_connection)
     made = call("sync", "start a sync", _sync)
     made.add_argument("id")
     made.add_argument("--wait", action="store_true", help="until it has ended")
     made.add_argument("--timeout", type=float, default=WAIT_SECONDS, metavar="SECONDS")
     made.add_argument("--poll", type=float, default=5.0, metavar="SECONDS")
-    made = call("tables", "list a connection's tables", _tables)
-    made.add_argument("id")
+    of_one("tables", "list a connection's tables", Fivetran.tables)
     made = call("connector-types", "download every connector type's configuration", _types)
     made.add_argument("directory", type=Path)
 
@@ -70,7 +71,8 @@ def run(options: argparse.Namespace) -> int:
     except FivetranError as error:
         sys.stderr.write(f"{error}\n")
         return CODES.get(type(error), OTHER_CODE)
-    sys.stdout.write(json.dumps(_plain(answer), indent=2) + "\n")
+    plain = TypeAdapter(Any).dump_python(answer, mode="json")
+    sys.stdout.write(json.dumps(plain, indent=2) + "\n")
     return 0
 
 
@@ -89,14 +91,6 @@ def _create_connection(fivetran: Fivetran, options: Any) -> Any:
     )  # fmt: skip
 
 
-def _test_destination(fivetran: Fivetran, options: Any) -> Any:
-    return fivetran.test_destination(options.id)
-
-
-def _test_connection(fivetran: Fivetran, options: Any) -> Any:
-    return fivetran.test_connection(options.id)
-
-
 def _sync(fivetran: Fivetran, options: Any) -> Any:
     marks = fivetran.sync(options.id)
     return (
@@ -104,12 +98,8 @@ def _sync(fivetran: Fivetran, options: Any) -> Any:
     )
 
 
-def _tables(fivetran: Fivetran, options: Any) -> Any:
-    return fivetran.tables(options.id)
-
-
 def _types(fivetran: Fivetran, options: Any) -> Any:
-    return [str(path) for path in fivetran.download_connector_types(options.directory)]
+    return fivetran.download_connector_types(options.directory)
 
 
 def _config(name: str) -> dict[str, Any]:
@@ -123,9 +113,3 @@ def _config(name: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError("--config: it is no JSON object")
     return content
-
-
-def _plain(answer: Any) -> Any:
-    if isinstance(answer, BaseModel):
-        return answer.model_dump(mode="json")
-    return [_plain(each) for each in answer] if isinstance(answer, list) else answer

@@ -9,9 +9,10 @@ import json
 import random
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any
 
 import grpc
@@ -59,6 +60,7 @@ TABLES: dict[str, dict[str, int]] = {
 """The tables and the types of their columns; the first is the key."""
 FIELDS: dict[int, str] = {
     common.LONG: "long", common.INT: "int", common.DECIMAL: "decimal", common.BOOLEAN: "bool",
+    common.UTC_DATETIME: "utc_datetime",
 }  # fmt: skip
 """The fields of a value of the wire, by type; any other is text."""
 
@@ -259,30 +261,16 @@ def _record(table: str, values: dict[str, Any], kind: int = common.UPSERT) -> sd
 def _value(value: Any, kind: int | None) -> common.ValueType:
     if value is None:
         return common.ValueType(null=True)
-    if isinstance(value, datetime):
-        found = common.ValueType()
-        found.utc_datetime.FromDatetime(value)
-        return found
     name = FIELDS.get(kind or 0, "long" if isinstance(value, int) else "string")
     return common.ValueType(**{name: value})
 
 
 def _batches(records: Iterator[sdk.Record], *, slow: bool = False) -> Iterator[sdk.UpdateResponse]:
-    batch: list[sdk.Record] = []
     most = BATCH // 10 if slow else BATCH
-    for record in records:
-        batch.append(record)
-        if len(batch) == most:
-            yield _message(batch)
-            batch = []
-            if slow:
-                time.sleep(0.1)
-    if batch:
-        yield _message(batch)
-
-
-def _message(batch: Sequence[sdk.Record]) -> sdk.UpdateResponse:
-    return sdk.UpdateResponse(records=sdk.Records(records=batch))
+    while batch := list(islice(records, most)):
+        yield sdk.UpdateResponse(records=sdk.Records(records=batch))
+        if slow:
+            time.sleep(0.1)
 
 
 def main(port: str) -> None:

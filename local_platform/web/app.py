@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.staticfiles import StaticFiles
 
-from local_platform.api.app import PREFIX, envelope, failed, refused_by_framework
+from local_platform.api.app import PREFIX, failed, refused, refused_by_framework
 from local_platform.api.errors import ApiError
 from local_platform.api.platform import Platform
 from local_platform.web import render, security
@@ -46,20 +46,18 @@ def add(app: FastAPI, platform: Platform, *, login: bool) -> None:
     for module in (home, destinations, connections, schema, sync, tables, runs, reference):
         app.include_router(module.router, dependencies=guarded, include_in_schema=False)
     app.include_router(sign_in.router, include_in_schema=False)
-    app.add_exception_handler(ApiError, _refused)
-    app.add_exception_handler(HTTPException, _other)
-    app.add_exception_handler(Exception, _failed)
+    app.exception_handler(ApiError)(_refused)
+    app.exception_handler(HTTPException)(_other)
+    app.exception_handler(Exception)(_failed)
     app.add_middleware(
         SessionMiddleware, secret_key=security.session_key(platform), session_cookie=COOKIE,
         same_site="strict", max_age=None,
     )  # fmt: skip
 
 
-def _refused(request: Request, error: Exception) -> Response:
-    if not isinstance(error, ApiError):
-        raise error
+def _refused(request: Request, error: ApiError) -> Response:
     if request.url.path.startswith(PREFIX):
-        return envelope(error)
+        return refused(request, error)
     if isinstance(error, security.SignInError):
         return RedirectResponse("/sign-in", 303)
     return render.page(request, "error.html", error.status, message=str(error))
@@ -73,9 +71,7 @@ def _failed(request: Request, error: Exception) -> Response:
     return HTMLResponse(text, answer.status_code)
 
 
-def _other(request: Request, error: Exception) -> Response:
-    if not isinstance(error, HTTPException):
-        raise error
+def _other(request: Request, error: HTTPException) -> Response:
     if request.url.path.startswith(PREFIX):
         return refused_by_framework(request, error)
     return render.page(request, "error.html", error.status_code, message=str(error.detail))

@@ -42,16 +42,9 @@ def rates(samples: Sequence[Sequence[float]]) -> list[Line]:
     Args:
         samples: seconds since the start, and the records and bytes that had arrived by then.
     """
-    rows = _rate("Rows a second", samples, 1, 1)
-    small = _highest(samples, 2) < MIB
-    return [
-        rows,
-        _rate("KiB a second", samples, 2, KIB) if small else _rate("MiB a second", samples, 2, MIB),
-    ]
-
-
-def _highest(samples: Sequence[Sequence[float]], index: int) -> float:
-    return max((rate for _, rate in _rates(samples, index, 1)), default=0.0)
+    highest = max((rate for _, rate in _rates(samples, 2, 1)), default=0.0)
+    name, unit = ("KiB", KIB) if highest < MIB else ("MiB", MIB)
+    return [_rate("Rows a second", samples, 1, 1), _rate(f"{name} a second", samples, 2, unit)]
 
 
 def _rates(

@@ -46,19 +46,15 @@ def instant(moment: datetime | None) -> str:
     return "" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(FOLDER / "templates"), autoescape=True, trim_blocks=True,
-        lstrip_blocks=True, undefined=StrictUndefined,
-    )  # fmt: skip
-    environment.filters |= {
-        "ago": ago, "instant": instant, "duration": charts.duration, "number": charts.number,
-        "mark": lambda status: MARKS.get(status, "neutral"),
-    }  # fmt: skip
-    return environment
-
-
-TEMPLATES = Jinja2Templates(env=_environment())
+ENVIRONMENT = Environment(
+    loader=FileSystemLoader(FOLDER / "templates"), autoescape=True, trim_blocks=True,
+    lstrip_blocks=True, undefined=StrictUndefined,
+)  # fmt: skip
+ENVIRONMENT.filters |= {
+    "ago": ago, "instant": instant, "duration": charts.duration, "number": charts.number,
+    "mark": lambda status: MARKS.get(status, "neutral"),
+}  # fmt: skip
+TEMPLATES = Jinja2Templates(env=ENVIRONMENT)
 
 
 def page(request: Request, template: str, status: int = 200, /, **context: Any) -> Response:

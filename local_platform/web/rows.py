@@ -249,7 +249,10 @@ class Spelled(sa.types.UserDefinedType[Any]):
 
 
 def estimated(connection: sa.Connection, schema: str) -> dict[str, int]:
-    """How many rows PostgreSQL thinks each table of a schema has; -1 where it does not know."""
+    """How many rows PostgreSQL thinks each table of a schema has; -1 where it does not know.
+
+    Tables are named `schema.table`.
+    """
     found = connection.execute(
         sa.text(
             "SELECT c.relname, c.reltuples::bigint FROM pg_catalog.pg_class c"
@@ -258,7 +261,7 @@ def estimated(connection: sa.Connection, schema: str) -> dict[str, int]:
         ),
         {"schema": schema},
     )
-    return {name: int(count) for name, count in found}
+    return {f"{schema}.{name}": int(count) for name, count in found}
 
 
 def place(row: Mapping[str, str | None], names: Sequence[str]) -> str:

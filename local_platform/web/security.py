@@ -11,7 +11,7 @@ from fastapi import Depends, Request
 from starlette.datastructures import FormData
 
 from local_platform.api import account
-from local_platform.api.errors import ApiError, InvalidInputError
+from local_platform.api.errors import InvalidInputError, UnauthorizedError
 from local_platform.api.platform import Platform
 
 TOKEN = "token"  # noqa: S105 - the name of the form's field
@@ -24,10 +24,8 @@ POLICY = (
 """Content-Security-Policy: nothing that a table's values may hold is ever run."""
 
 
-class SignInError(ApiError):
+class SignInError(UnauthorizedError):
     """A page that needs somebody to sign in first."""
-
-    status, code = 401, "AuthFailed"
 
 
 def session_key(platform: Platform) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 
 from local_platform.api.store import now
 
@@ -64,15 +65,9 @@ def spans(versions: Sequence[Row], start: str, end: str) -> list[Span]:
 def changes(versions: Sequence[Row], aside: set[str]) -> list[Version]:
     """Versions with what is new in each, but for some columns that are always."""
     found = []
-    before: Row | None = None
-    for row in versions:
-        new = {
-            name
-            for name, value in row.items()
-            if before is not None and name not in aside and before[name] != value
-        }
+    for before, row in pairwise([*versions[:1], *versions]):  # nothing is new in the first
+        new = {name for name in row if name not in aside and before[name] != row[name]}
         found.append(Version(row, frozenset(new)))
-        before = row
     return found
 
 

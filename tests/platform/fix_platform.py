@@ -17,6 +17,7 @@ import uvicorn
 
 from local_platform.api import account, app
 from local_platform.api.platform import SAMPLES, Platform, Settings
+from local_platform.api.store import Destination
 from local_platform.web import app as web
 
 T = TypeVar("T")
@@ -95,7 +96,7 @@ class Served:
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
         """What a query finds in the destination."""
         uri = self.platform.destinations.database(
-            self.platform.destinations.wanted(self.platform.destinations.get(self.group))
+            self.platform.destinations.wanted(self.platform.store.row(Destination, self.group))
         )
         assert uri is not None
         plain = uri.set(drivername="postgresql").render_as_string(hide_password=False)

@@ -75,7 +75,6 @@ def page(
             )
             query = query.where(after)
         rows = list(session.scalars(query))
-    following = rows[limit - 1] if len(rows) > limit else None
-    next_cursor = getattr(following, key.key) if following is not None else None
+    next_cursor = getattr(rows[limit - 1], key.key) if len(rows) > limit else None
     items = [show(row) for row in rows[:limit]]
     return Answer(data=Items(items=items, next_cursor=next_cursor))

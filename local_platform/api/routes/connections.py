@@ -25,7 +25,7 @@ from local_platform.api.platform import Platform
 from local_platform.api.routes.common import Cursor, Here, Limit, page
 from local_platform.api.runner import latest, latest_of_all
 from local_platform.api.sources import SIMULATED
-from local_platform.api.store import Connection, Run
+from local_platform.api.store import Connection, Destination, Run
 
 router = APIRouter(tags=["Connections"])
 
@@ -69,17 +69,17 @@ def list_connections_of_a_group(
     here: Here, group_id: str, cursor: Cursor = None, limit: Limit = 100
 ) -> Answer[Items[ConnectionData]]:
     """List the connections of a group."""
-    here.destinations.get(group_id)
+    here.store.row(Destination, group_id)
     return list_connections(here, cursor, limit, group_id)
 
 
 @router.get("/connections/{connection_id}")
 def retrieve_a_connection(here: Here, connection_id: str) -> Answer[ConnectionData]:
     """Retrieve a connection."""
-    found = here.connections.get(connection_id)
+    found = here.store.row(Connection, connection_id)
     if found.service == SIMULATED:
-        simulation.poll(here.store, found.id, here.connections.config(found)["outcome"])
-        found = here.connections.get(connection_id)
+        simulation.poll(here.store, found.id, here.vault.unlock(found.config)["outcome"])
+        found = here.store.row(Connection, connection_id)
     return Answer(data=_data(here, found))
 
 
@@ -134,7 +134,8 @@ def resync_connection_data(
 @router.get("/connections/{connection_id}/schemas")
 def retrieve_a_connection_schema_config(here: Here, connection_id: str) -> Answer[dict[str, Any]]:
     """Retrieve what is synced of a connection, and how its tables are named."""
-    return Answer(data=here.connections.schemas(here.connections.get(connection_id)).view())
+    found = here.store.row(Connection, connection_id)
+    return Answer(data=here.connections.schemas(found).view())
 
 
 @router.patch("/connections/{connection_id}/schemas")
@@ -170,7 +171,7 @@ def _shown(here: Platform, row: Connection, last: Run | None) -> ConnectionData:
         created_at=row.created_at, succeeded_at=row.succeeded_at, failed_at=row.failed_at,
         address=row.address, status=_status(row, last),
         config={"schema": row.schema}
-        | forms.masked(here.connections.config(row), row.shown),
+        | forms.masked(here.vault.unlock(row.config), row.shown),
         setup_tests=[SetupTest(**each) for each in row.tests],
     )  # fmt: skip
 

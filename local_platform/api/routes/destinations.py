@@ -6,7 +6,6 @@ from fastapi import APIRouter
 
 from local_platform.api import forms
 from local_platform.api.destinations import Wanted
-from local_platform.api.errors import NotFoundError
 from local_platform.api.models import (
     Answer,
     DestinationChange,
@@ -40,11 +39,7 @@ def list_groups(here: Here, cursor: Cursor = None, limit: Limit = 100) -> Answer
 @router.get("/groups/{group_id}", tags=["Groups"])
 def retrieve_a_group(here: Here, group_id: str) -> Answer[GroupData]:
     """Retrieve a group."""
-    with here.store.reading() as session:
-        found = session.get(Group, group_id)
-    if found is None:
-        raise NotFoundError("Group", group_id)
-    return Answer(data=_group(found))
+    return Answer(data=_group(here.store.row(Group, group_id)))
 
 
 @router.post("/destinations", status_code=201, tags=["Destinations"])
@@ -73,7 +68,7 @@ def list_destinations(
 @router.get("/destinations/{destination_id}", tags=["Destinations"])
 def retrieve_a_destination(here: Here, destination_id: str) -> Answer[DestinationData]:
     """Retrieve a destination."""
-    return Answer(data=_destination(here, here.destinations.get(destination_id)))
+    return Answer(data=_destination(here, here.store.row(Destination, destination_id)))
 
 
 @router.patch("/destinations/{destination_id}", tags=["Destinations"])

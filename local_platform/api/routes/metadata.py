@@ -36,7 +36,7 @@ def retrieve_connector_type(
     data = _data(kind)
     if service != ADDRESS or address is not None:
         try:
-            form = here.sources.inspect(service, address).form
+            form = here.sources.form(service, address)
             data.config = MessageToDict(form, preserving_proto_field_name=True)
         except InvalidInputError as error:
             data.problem = str(error)

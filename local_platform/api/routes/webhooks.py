@@ -45,7 +45,7 @@ def list_webhooks(
 @router.get("/{webhook_id}")
 def retrieve_a_webhook(here: Here, webhook_id: str) -> Answer[WebhookData]:
     """Retrieve a webhook."""
-    return Answer(data=_data(here.webhooks.get(webhook_id)))
+    return Answer(data=_data(here.store.row(Webhook, webhook_id)))
 
 
 @router.patch("/{webhook_id}")

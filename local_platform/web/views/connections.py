@@ -44,7 +44,7 @@ def create(
     }
     entered: Mapping[str, str] = {}
     try:
-        entered = fields.read(here.sources.inspect(service, address).form, sent)
+        entered = fields.read(here.sources.form(service, address), sent)
         made = here.connections.create(
             named["group_id"], service, named["schema"], entered, address=address, paused=True
         )
@@ -57,15 +57,15 @@ def create(
 @router.get("/connections/{identity}/setup")
 def show(request: Request, here: Here, identity: str) -> Response:
     """A connection's form, and how its tests went."""
-    return _show(request, here, here.connections.get(identity))
+    return _show(request, here, here.store.row(Connection, identity))
 
 
 @router.post("/connections/{identity}/setup")
 def change(request: Request, here: Here, sent: Submitted, identity: str) -> Response:
     """Change a connection and test it."""
-    found = here.connections.get(identity)
+    found = here.store.row(Connection, identity)
     try:
-        form = here.sources.inspect(found.service, found.address).form
+        form = here.sources.form(found.service, found.address)
         here.connections.change(identity, fields.read(form, sent))
         here.connections.run_tests(identity)
     except ApiError as error:
@@ -74,9 +74,8 @@ def change(request: Request, here: Here, sent: Submitted, identity: str) -> Resp
 
 
 @router.post("/connections/{identity}/delete")
-def delete(here: Here, sent: Submitted, identity: str) -> Response:
+def delete(here: Here, _: Submitted, identity: str) -> Response:
     """Delete a connection."""
-    del sent
     here.connections.delete(identity)
     return RedirectResponse("/", 303)
 
@@ -91,7 +90,7 @@ def _new(
     error: str | None = None,
 ) -> Response:
     kind = here.sources.kind(service)
-    form = here.sources.inspect(service, address).form
+    form = here.sources.form(service, address)
     return render.page(
         request, "new_connection.html", 400 if error else 200, kind=kind, error=error,
         named=named or {"schema": service if service != ADDRESS else "", "group_id": ""},
@@ -104,8 +103,8 @@ def _show(
 ) -> Response:
     context: dict[str, Any] = {"fields": [], "unreachable": None}
     try:
-        form = here.sources.inspect(found.service, found.address).form
-        context["fields"] = fields.shown(form, here.connections.config(found))
+        form = here.sources.form(found.service, found.address)
+        context["fields"] = fields.shown(form, here.vault.unlock(found.config))
     except ApiError as problem:
         context["unreachable"] = str(problem)
     return render.page(

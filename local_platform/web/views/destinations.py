@@ -53,13 +53,13 @@ def create(
 @router.get("/destinations/{identity}")
 def show(request: Request, here: Here, identity: str) -> Response:
     """A destination: its form, and how its tests went."""
-    return _show(request, here, here.destinations.get(identity))
+    return _show(request, here, here.store.row(Destination, identity))
 
 
 @router.post("/destinations/{identity}")
 def change(request: Request, here: Here, sent: Submitted, identity: str) -> Response:
     """Change a destination and test it."""
-    found = here.destinations.get(identity)
+    found = here.store.row(Destination, identity)
     try:
         entered = fields.read(here.destinations.form(found.service, found.address), sent)
         here.destinations.change(identity, Wanted("", None, entered), test=True)
@@ -69,13 +69,12 @@ def change(request: Request, here: Here, sent: Submitted, identity: str) -> Resp
 
 
 @router.post("/destinations/{identity}/delete")
-def delete(request: Request, here: Here, sent: Submitted, identity: str) -> Response:
+def delete(request: Request, here: Here, _: Submitted, identity: str) -> Response:
     """Delete a destination."""
-    del sent
     try:
         here.destinations.delete(identity)
     except ApiError as error:
-        return _show(request, here, here.destinations.get(identity), str(error))
+        return _show(request, here, here.store.row(Destination, identity), str(error))
     return RedirectResponse("/", 303)
 
 

@@ -27,7 +27,7 @@ def everything(request: Request, here: Here) -> Response:
 @router.get("/connections/{identity}/runs")
 def of_connection(request: Request, here: Here, identity: str) -> Response:
     """The last runs of a connection."""
-    return _list(request, here, here.connections.get(identity))
+    return _list(request, here, here.store.row(Connection, identity))
 
 
 @router.get("/runs/{identity}")
@@ -42,8 +42,8 @@ def show(request: Request, here: Here, identity: str) -> Response:
             sa.select(Line).where(Line.run_id == identity).order_by(Line.id).limit(MOST_LINES)
         ).all()
     return render.page(
-        request, "run.html", run=run, connection=here.connections.get(run.connection_id),
-        tab="runs", log=lines, running=False, **live(report, []),
+        request, "run.html", run=run, connection=here.store.row(Connection, run.connection_id),
+        tab="runs", log=lines, **live(None, report),
     )  # fmt: skip
 
 

@@ -22,32 +22,27 @@ router = APIRouter()
 @router.get("/connections/{identity}/schema")
 def show(request: Request, here: Here, identity: str) -> Response:
     """What can be chosen, and what is."""
-    return _show(request, here, here.connections.get(identity))
+    return _show(request, here, here.store.row(Connection, identity))
 
 
 @router.post("/connections/{identity}/schema")
 def choose(request: Request, here: Here, sent: Submitted, identity: str) -> Response:
     """Choose, and start a sync if that is the button."""
-    found = here.connections.get(identity)
+    found = here.store.row(Connection, identity)
+    syncs = sent.get("then") == "sync"
     try:
         view = here.connections.schemas(found).view()
         here.connections.choose(identity, _patch(view, sent))
-        if sent.get("then") == "sync":
+        if syncs:
             here.connections.sync(identity)
     except ApiError as error:
         return _show(request, here, found, str(error))
-    return RedirectResponse(
-        f"/connections/{identity}"
-        if sent.get("then") == "sync"
-        else f"/connections/{identity}/schema",
-        303,
-    )
+    return RedirectResponse(f"/connections/{identity}{'' if syncs else '/schema'}", 303)
 
 
 @router.post("/connections/{identity}/schema/reload")
-def reload(here: Here, sent: Submitted, identity: str) -> Response:
+def reload(here: Here, _: Submitted, identity: str) -> Response:
     """Ask the source again."""
-    del sent
     here.connections.run_tests(identity)
     return RedirectResponse(f"/connections/{identity}/schema", 303)
 

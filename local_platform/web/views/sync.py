@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response, StreamingResponse
 
 from local_platform.api.platform import Platform
+from local_platform.api.progress import Progress
 from local_platform.api.routes.common import Here
 from local_platform.api.runner import latest
 from local_platform.api.store import Connection
@@ -25,43 +26,40 @@ LINES = 30
 @router.get("/connections/{identity}")
 def show(request: Request, here: Here, identity: str) -> Response:
     """A connection's sync that is under way, or how the last one went."""
-    found = here.connections.get(identity)
+    found = here.store.row(Connection, identity)
     with here.store.reading() as session:
         run = latest(session, identity)
-        _ = run.report if run else None
+        report = run.report if run else {}
     return render.page(
         request, "connection.html", connection=found, tab="sync", run=run,
-        names=here.destination_names(), **_watched(here, found, run),
+        names=here.destination_names(), **live(here.runner.progress(identity), report),
     )  # fmt: skip
 
 
 @router.get("/connections/{identity}/events")
 async def watch(request: Request, here: Here, identity: str) -> Response:
     """A sync as it runs: the part of the page that changes, sent at each change and at the end."""
-    found = here.connections.get(identity)
+    found = here.store.row(Connection, identity)
     return StreamingResponse(_events(request, here, found), media_type="text/event-stream")
 
 
 @router.post("/connections/{identity}/sync")
-def start(here: Here, sent: Submitted, identity: str) -> Response:
+def start(here: Here, _: Submitted, identity: str) -> Response:
     """Start a sync."""
-    del sent
     here.connections.sync(identity)
     return RedirectResponse(f"/connections/{identity}", 303)
 
 
 @router.post("/connections/{identity}/resync")
-def restart(here: Here, sent: Submitted, identity: str) -> Response:
+def restart(here: Here, _: Submitted, identity: str) -> Response:
     """Start a sync from the beginning."""
-    del sent
     here.connections.sync(identity, resync=True)
     return RedirectResponse(f"/connections/{identity}", 303)
 
 
 @router.post("/connections/{identity}/stop")
-def stop(here: Here, sent: Submitted, identity: str) -> Response:
+def stop(here: Here, _: Submitted, identity: str) -> Response:
     """Stop a sync."""
-    del sent
     here.connections.stop(identity)
     return RedirectResponse(f"/connections/{identity}", 303)
 
@@ -80,9 +78,7 @@ async def _events(request: Request, here: Platform, found: Connection) -> AsyncI
         if progress is None:
             yield "event: end\ndata: \n\n"
             return
-        html = render.part(
-            "_live.html", running=True, **live(progress.report(), list(progress.lines)[-LINES:])
-        )
+        html = render.part("_live.html", **live(progress, {}))
         if html != before:
             lines = "".join(f"data: {line}\n" for line in html.splitlines())
             yield f"event: progress\n{lines}\n"
@@ -90,19 +86,20 @@ async def _events(request: Request, here: Platform, found: Connection) -> AsyncI
         await asyncio.sleep(LOOK_SECONDS)
 
 
-def _watched(here: Platform, found: Connection, run: Any) -> dict[str, Any]:
-    progress = here.runner.progress(found.id)
-    if progress is not None:
-        return {"running": True, **live(progress.report(), list(progress.lines)[-LINES:])}
-    return {"running": False, **live(run.report if run else {}, [])}
+def live(progress: Progress | None, ended: dict[str, Any]) -> dict[str, Any]:
+    """What the part of the page shows that moves.
 
-
-def live(report: dict[str, Any], lines: list[tuple[str, str]]) -> dict[str, Any]:
-    """What the part of the page shows that moves."""
+    Args:
+        progress: of the sync that is under way, if there is one.
+        ended: the report of a sync to show otherwise.
+    """
+    lines = list(progress.lines)[-LINES:] if progress else []
+    report = progress.report() if progress else ended
     tables = report.get("tables", {})
     most = max((each["received"] for each in tables.values()), default=0)
     return {
-        "report": report, "lines": lines, "tables": tables, "most": most or 1,
+        "running": progress is not None, "report": report, "lines": lines,
+        "tables": tables, "most": most or 1,
         "charts": charts.rates(report["samples"]) if report.get("samples") else [],
         "received": sum(each["received"] for each in tables.values()),
         "sent": sum(each["sent"] for each in tables.values()),

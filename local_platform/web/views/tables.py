@@ -11,7 +11,7 @@ from destination_tester.stored import ACTIVE, DELETED, END, START, SYNCED
 from local_platform.api.errors import ApiError, NotFoundError
 from local_platform.api.platform import Platform
 from local_platform.api.routes.common import Here
-from local_platform.api.store import Connection
+from local_platform.api.store import Connection, Destination
 from local_platform.sync import state
 from local_platform.web import render, timeline
 from local_platform.web.rows import Rows, WarehouseError, asking, estimated, place
@@ -22,17 +22,14 @@ router = APIRouter()
 @router.get("/connections/{identity}/tables")
 def everything(request: Request, here: Here, identity: str) -> Response:
     """The tables that a connection's syncs made."""
-    found = here.connections.get(identity)
+    found = here.store.row(Connection, identity)
     tables = _tables(here, found)
     counts: dict[str, int] = {}
     error = None
     try:
         with asking(_engine(request, here, found)) as connection:
             for schema in {name.partition(".")[0] for name in tables}:
-                counts |= {
-                    f"{schema}.{name}": count
-                    for name, count in estimated(connection, schema).items()
-                }
+                counts |= estimated(connection, schema)
     except ApiError as problem:
         error = str(problem)
     return render.page(
@@ -56,7 +53,7 @@ def show(
     before: str | None = None,
 ) -> Response:
     """A page of a table's rows."""
-    found = here.connections.get(identity)
+    found = here.store.row(Connection, identity)
     rows = _rows(request, here, found, table)
     page = rows.page(after, before)
     names = [column.name for column in page.columns]
@@ -72,7 +69,7 @@ def show(
 @router.get("/connections/{identity}/tables/{table}/record")
 def record(request: Request, here: Here, identity: str, table: str, key: str) -> Response:
     """All versions of a record, drawn over time."""
-    found = here.connections.get(identity)
+    found = here.store.row(Connection, identity)
     columns, versions = _rows(request, here, found, table).versions(key, START)
     named = [
         (column.name, versions[0][column.name])
@@ -100,7 +97,7 @@ def _rows(request: Request, here: Platform, found: Connection, table: str) -> Ro
 
 
 def _engine(request: Request, here: Platform, found: Connection) -> Any:
-    destination = here.destinations.get(found.group_id)
+    destination = here.store.row(Destination, found.group_id)
     url = here.destinations.database(here.destinations.wanted(destination))
     if url is None:
         raise WarehouseError(
