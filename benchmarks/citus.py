@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from benchmarks.cases import MILLION, Case
-from benchmarks.data import COMMON, Generator, Load, write
+from benchmarks.cases import MILLION, Case, by_turns, load_of
+from benchmarks.data import COMMON
 from benchmarks.report import Result
 from benchmarks.sides import SCHEMA, Sides
 
@@ -14,49 +14,32 @@ TIMES = 3
 
 def citus(sides: Sides) -> Iterator[Result]:
     """A first load, and batches into a filled table; each way by turns."""
-    first = _load(sides, range(MILLION), "first")
-    seconds: dict[str, list[float]] = {"psql": [], "ours": []}
-    for _ in range(TIMES):
-        for side, measure in (("psql", sides.copy_by_psql), ("ours", sides.write_one)):
-            sides.create(COMMON)
-            _require_distributed(sides)
-            seconds[side].append(measure(first))
-    yield _result(
-        sides, "first load, distributed", MILLION, first.megabytes, seconds, "psql \\copy"
-    )
+    first = load_of(sides, COMMON, range(MILLION), "first")
+    sides.create(COMMON)
+    _require_distributed(sides)
+    yield by_turns(sides, "first load, distributed", first, TIMES)
     for what, ids in (
         ("half existing", range(MILLION // 2, MILLION * 3 // 2)),
         ("1 % of 1,000,000", range(0, MILLION, 100)),
         ("1,000 rows", range(0, MILLION, 1000)),
     ):
-        batch = _load(sides, ids, "batch")
-        seconds = {"psql": [], "ours": []}
-        for _ in range(TIMES):
-            for side, measure in (("psql", sides.upsert_by_psql), ("ours", sides.write_one)):
-                sides.create(COMMON)
-                sides.fill(first)
-                seconds[side].append(measure(batch))
-        yield _result(
-            sides,
-            f"upsert, distributed, {what}",
-            len(ids),
-            batch.megabytes,
-            seconds,
-            "psql, ON CONFLICT",
-        )
+        batch = load_of(sides, COMMON, ids, "batch")
+        yield by_turns(sides, f"upsert, distributed, {what}", batch, TIMES, first)
     sides.drop(COMMON.name)
 
 
 def growth(sides: Sides) -> Iterator[Result]:
     """10,000,000 rows and small batches into them, beside the same on the coordinator alone."""
     loads = [
-        _load(sides, range(first, first + MILLION), f"growth-{first}")
+        load_of(sides, COMMON, range(first, first + MILLION), f"growth-{first}")
         for first in range(0, 10 * MILLION, MILLION)
     ]
+    hundredth = load_of(sides, COMMON, range(0, 10 * MILLION, 100), "hundredth")
+    small = load_of(sides, COMMON, range(0, 10 * MILLION, 10_000), "small")
     batches = {
         "first load of 10,000,000": loads,
-        "upsert of 1 % of 10,000,000": [_load(sides, range(0, 10 * MILLION, 100), "hundredth")],
-        "1,000 rows into 10,000,000": [_load(sides, range(0, 10 * MILLION, 10_000), "small")],
+        "upsert of 1 % of 10,000,000": [hundredth],
+        "1,000 rows into 10,000,000": [small],
     }
     seconds: dict[str, list[float]] = {case: [] for case in batches}
     for alone in (True, False):
@@ -68,7 +51,7 @@ def growth(sides: Sides) -> Iterator[Result]:
             )
         for case, files in batches.items():
             sides.settle()
-            seconds[case].append(sides.write(files))
+            seconds[case].append(sides.write(*files))
             if files is loads:
                 sides.connection.execute(f"VACUUM ANALYZE {SCHEMA}.{COMMON.name}")
     for case, files in batches.items():
@@ -77,22 +60,6 @@ def growth(sides: Sides) -> Iterator[Result]:
         megabytes = sum(each.megabytes for each in files)
         yield Result(case, rows, megabytes, distributed, "the coordinator alone", local)
     sides.drop(COMMON.name)
-
-
-def _load(sides: Sides, ids: range, name: str) -> Load:
-    return write(sides.files, COMMON, Generator(ids.start + 1).rows(COMMON, ids), name)
-
-
-def _result(
-    sides: Sides,
-    case: str,
-    rows: int,
-    megabytes: float,
-    seconds: dict[str, list[float]],
-    other: str,
-) -> Result:
-    ours, psql = min(seconds["ours"]), min(seconds["psql"])
-    return Result(case, rows, megabytes, ours, other, psql, sides.peak_mib())
 
 
 def _require_distributed(sides: Sides) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from destination.sdk import common_pb2 as common
-from destination_tester.files import BatchFiles
+from destination_tester.files import UNMODIFIED_STRING, BatchFiles
+from destination_tester.stored import ACTIVE, END, HISTORY_COLUMNS, START, SYNCED
 
 SEED = 20260401
 WORDS = [
@@ -32,20 +34,8 @@ WORDS = [
 ]
 PARAGRAPHS = 4096
 EPOCH_SECONDS = 1_600_000_000
-
-
-@dataclass(frozen=True)
-class Shape:
-    """A kind of table.
-
-    Args:
-        name: the table's name.
-        table: its columns, as the wire has them.
-    """
-
-    name: str
-    table: common.Table
-    key: str = "id"
+KEY = "id"
+"""The key column of every table."""
 
 
 def column(name: str, kind: common.DataType, *, key: bool = False) -> common.Column:
@@ -56,14 +46,14 @@ def column(name: str, kind: common.DataType, *, key: bool = False) -> common.Col
     return column
 
 
-def _shape(name: str, *columns: common.Column) -> Shape:
-    synced = column("_fivetran_synced", common.UTC_DATETIME)
-    return Shape(name, common.Table(name=name, columns=[*columns, synced]))
+def _table(name: str, key: common.DataType, *columns: common.Column) -> common.Table:
+    synced = column(SYNCED, common.UTC_DATETIME)
+    return common.Table(name=name, columns=[column(KEY, key, key=True), *columns, synced])
 
 
-COMMON = _shape(
+COMMON = _table(
     "common",
-    column("id", common.LONG, key=True),
+    common.LONG,
     column("small", common.SHORT),
     column("number", common.INT),
     column("amount", common.DECIMAL),
@@ -75,16 +65,18 @@ COMMON = _shape(
     column("description", common.STRING),
     column("document", common.JSON),
 )
-NARROW = _shape("narrow", column("id", common.LONG, key=True), column("number", common.INT))
-TEXT_KEY = _shape("text_key", column("id", common.STRING, key=True), *COMMON.table.columns[1:-1])
-WIDE = _shape(
+NARROW = _table("narrow", common.LONG, column("number", common.INT))
+TEXT_KEY = _table("text_key", common.STRING, *COMMON.columns[1:-1])
+WIDE = _table(
     "wide",
-    column("id", common.LONG, key=True),
+    common.LONG,
     *(
         column(f"c{i}", (common.INT, common.STRING, common.DOUBLE, common.UTC_DATETIME)[i % 4])
         for i in range(198)
     ),
 )
+VERSION = [column(name, kind, key=name == START) for name, kind in HISTORY_COLUMNS.items()]
+"""What a table in history mode has beside."""
 
 
 class Generator:
@@ -96,7 +88,7 @@ class Generator:
         self._paragraphs = pa.array([" ".join(row) for row in words])
         self._names = pa.array([f"{row[0]}-{row[1]}" for row in words])
 
-    def rows(self, shape: Shape, ids: range) -> pa.Table:
+    def rows(self, table: common.Table, ids: range) -> pa.Table:
         """Rows with these keys, in random order of none but the key's own.
 
         Columns are texts in CSV notation where Arrow's own would differ.
@@ -104,9 +96,9 @@ class Generator:
         count = len(ids)
         arrays = [
             self._ids(column, ids) if column.primary_key else self._values(column, count)
-            for column in shape.table.columns
+            for column in table.columns
         ]
-        return pa.table(arrays, names=[column.name for column in shape.table.columns])
+        return pa.table(arrays, names=[column.name for column in table.columns])
 
     def _ids(self, column: common.Column, ids: range) -> pa.Array:
         numbers = np.arange(ids.start, ids.stop, ids.step, dtype=np.uint64)
@@ -157,7 +149,7 @@ class Generator:
 class Load:
     """The same rows as plaintext for psql and as a batch file for the connector."""
 
-    shape: Shape
+    table: common.Table
     rows: int
     plaintext: Path
     batch_file: str
@@ -168,10 +160,30 @@ class Load:
         return self.plaintext.stat().st_size / 1e6
 
 
-def write(files: BatchFiles, shape: Shape, rows: pa.Table, name: str) -> Load:
+def versions(rows: pa.Table, start: str, end: str | None = None) -> pa.Table:
+    """Rows as versions of their records; active ones without an end."""
+    texts = {
+        START: start,
+        END: end or "9999-12-31T23:59:59.999Z",
+        ACTIVE: "false" if end else "true",
+    }
+    for name, text in texts.items():
+        rows = rows.append_column(name, pa.repeat(text, rows.num_rows))
+    return rows
+
+
+def unmodified(rows: pa.Table, names: Iterable[str]) -> pa.Table:
+    """Rows of an update that leaves some columns as they are."""
+    for name in names:
+        position = rows.schema.get_field_index(name)
+        rows = rows.set_column(position, name, pa.repeat(UNMODIFIED_STRING, rows.num_rows))
+    return rows
+
+
+def write(files: BatchFiles, table: common.Table, rows: pa.Table, name: str) -> Load:
     """Write rows for both sides."""
     plaintext = files.directory / f"{name}.plain.csv"
     csv.write_csv(rows, plaintext, csv.WriteOptions(quoting_style="needed"))
     plaintext.chmod(0o644)
     batch_file = files.write_bytes(f"{name}.csv", plaintext.read_bytes())
-    return Load(shape, rows.num_rows, plaintext, batch_file)
+    return Load(table, rows.num_rows, plaintext, batch_file)

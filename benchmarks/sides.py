@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -11,9 +10,10 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,11 @@ import grpc
 import psycopg
 from psycopg import sql
 
-from benchmarks.data import Load, Shape
+from benchmarks.data import KEY, Load
+from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
 from destination.sdk.destination_sdk_pb2_grpc import DestinationConnectorStub
+from destination_tester.demo import logged
 from destination_tester.files import BatchFiles
 
 ROOT = Path(__file__).parents[1]
@@ -56,13 +58,11 @@ class Sides:
     port: int
     configuration: Mapping[str, str] = field(default_factory=dict)
 
-    def create(self, shape: Shape, name: str | None = None) -> None:
-        """Make an empty table of a shape by the connector."""
-        self.drop(name or shape.name)
-        request = sdk.CreateTableRequest(
-            configuration=self.configuration, schema_name=SCHEMA, table=shape.table
-        )
-        request.table.name = name or shape.name
+    def create(self, table: common.Table, name: str | None = None) -> None:
+        """Make an empty table by the connector."""
+        self.drop(name or table.name)
+        request = sdk.CreateTableRequest(table=table, **self._where())
+        request.table.name = name or table.name
         succeed(self.stub.CreateTable(request))
 
     def drop(self, name: str) -> None:
@@ -75,10 +75,10 @@ class Sides:
         self.connection.execute("CHECKPOINT")
         Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
 
-    def fill(self, load: Load, name: str | None = None) -> None:
+    def fill(self, load: Load) -> None:
         """Load a table by psql, vacuum and analyze it."""
-        self._psql(self._copy(sql.Identifier(SCHEMA, name or load.shape.name), load))
-        table = sql.Identifier(SCHEMA, name or load.shape.name)
+        table = sql.Identifier(SCHEMA, load.table.name)
+        self._psql(_copy(table, load))
         self.connection.execute(sql.SQL("VACUUM ANALYZE {}").format(table))
 
     def copy_by_psql(self, load: Load) -> float:
@@ -88,7 +88,7 @@ class Sides:
             The seconds it took.
         """
         self.settle()
-        return self._psql(self._copy(sql.Identifier(SCHEMA, load.shape.name), load))
+        return self._psql(_copy(sql.Identifier(SCHEMA, load.table.name), load))
 
     def upsert_by_psql(self, load: Load) -> float:
         """Load the plaintext by psql into a temporary table, then upsert.
@@ -97,95 +97,106 @@ class Sides:
             The seconds it took.
         """
         self.settle()
-        table = sql.Identifier(SCHEMA, load.shape.name)
-        names = [column.name for column in load.shape.table.columns]
-        assignments = sql.SQL(", ").join(
-            sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name))
-            for name in names
-            if name != load.shape.key
-        )
-        columns = sql.SQL(", ").join(map(sql.Identifier, names))
-        upsert = sql.SQL(
-            "INSERT INTO {table} ({columns}) SELECT {columns} FROM staged"
-            " ON CONFLICT ({key}) DO UPDATE SET {assignments}"
-        ).format(
-            table=table,
-            columns=columns,
-            key=sql.Identifier(load.shape.key),
-            assignments=assignments,
-        )
-        create = sql.SQL("CREATE TEMP TABLE staged (LIKE {}) ON COMMIT DROP").format(table)
-        return self._psql(
-            "BEGIN",
-            create.as_string(),
-            *self._copy(sql.Identifier("staged"), load),
-            upsert.as_string(),
-            "COMMIT",
-        )
+        create, upsert = staged_upsert(load.table)
+        copy = _copy(sql.Identifier("staged"), load)
+        return self._psql("BEGIN", create.as_string(), copy, upsert.as_string(), "COMMIT")
 
-    def write(self, loads: Sequence[Load], name: str | None = None) -> float:
+    def write(self, *loads: Load) -> float:
         """Load batch files by the connector, in one request.
 
         Returns:
             The seconds it took.
         """
-        return self.send("WriteBatch", self.request(loads, name))
+        return self.send(self.stub.WriteBatch, self.request(*loads))
 
-    def write_one(self, load: Load) -> float:
-        """Load a batch file by the connector.
-
-        Returns:
-            The seconds it took.
-        """
-        return self.write([load])
-
-    def request(self, loads: Sequence[Load], name: str | None = None) -> sdk.WriteBatchRequest:
+    def request(self, *loads: Load, name: str | None = None) -> sdk.WriteBatchRequest:
         """The request that loads batch files."""
-        request = sdk.WriteBatchRequest(
-            configuration=self.configuration,
-            schema_name=SCHEMA,
-            table=loads[0].shape.table,
-            keys=self.files.keys,
-            replace_files=[load.batch_file for load in loads],
-            file_params=self.files.params,
-        )
-        request.table.name = name or loads[0].shape.name
+        files = [load.batch_file for load in loads]
+        table = loads[0].table
+        request = sdk.WriteBatchRequest(table=table, replace_files=files, **self._written())
+        request.table.name = name or table.name
         return request
 
-    def send(self, method: str, request: Any) -> float:
+    def history_request(self, earliest: Load, update: Load) -> sdk.WriteHistoryBatchRequest:
+        """The request that loads partial versions."""
+        return sdk.WriteHistoryBatchRequest(
+            table=update.table,
+            earliest_start_files=[earliest.batch_file],
+            update_files=[update.batch_file],
+            **self._written(),
+        )
+
+    def send(self, method: Callable[[Any], Any], request: Any) -> float:
         """Send a request.
 
         Returns:
             The seconds it took.
         """
         self.settle()
-        begun = time.perf_counter()
-        succeed(getattr(self.stub, method)(request))
-        return time.perf_counter() - begun
+        return timed(method, request)
 
     def peak_mib(self) -> float:
         """The most memory that the server held since `settle`."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        found = re.search(r"VmHWM:\s+(\d+) kB", status)
-        return int(found[1]) * KIB / MIB if found else float("nan")
+        return peak_mib(self.process.pid)
 
     def processor_seconds(self) -> float:
         """The processor time that the server has used."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def _copy(self, table: sql.Identifier, load: Load) -> tuple[str, ...]:
-        names = [column.name for column in load.shape.table.columns]
-        columns = sql.SQL(", ").join(map(sql.Identifier, names))
-        copy = sql.SQL("\\copy {} ({}) FROM {} (FORMAT csv, HEADER)")
-        return (copy.format(table, columns, str(load.plaintext)).as_string(),)
+    def _where(self) -> dict[str, Any]:
+        return {"configuration": self.configuration, "schema_name": SCHEMA}
 
-    def _psql(self, *commands: str | tuple[str, ...]) -> float:
-        flat = [c for each in commands for c in ([each] if isinstance(each, str) else each)]
-        arguments = [part for command in flat for part in ("-c", command)]
-        begun = time.perf_counter()
-        subprocess.run([*self.psql, *arguments], check=True, stdout=subprocess.DEVNULL)
-        return time.perf_counter() - begun
+    def _written(self) -> dict[str, Any]:
+        return {**self._where(), "keys": self.files.keys, "file_params": self.files.params}
+
+    def _psql(self, *commands: str) -> float:
+        command = [*self.psql, *(part for each in commands for part in ("-c", each))]
+        return seconds(partial(subprocess.run, command, check=True, stdout=subprocess.DEVNULL))
+
+
+def columns_of(table: common.Table) -> sql.Composed:
+    """The names of a table's columns, as they stand in a statement."""
+    return sql.SQL(", ").join(sql.Identifier(column.name) for column in table.columns)
+
+
+def staged_upsert(table: common.Table) -> tuple[sql.Composed, sql.Composed]:
+    """The statements that make a temporary table `staged`, and that upsert what is in it."""
+    name = sql.Identifier(SCHEMA, table.name)
+    values = [sql.Identifier(column.name) for column in table.columns if column.name != KEY]
+    upsert = sql.SQL(
+        "INSERT INTO {table} ({columns}) SELECT {columns} FROM staged"
+        " ON CONFLICT ({key}) DO UPDATE SET {assignments}"
+    ).format(
+        table=name,
+        columns=columns_of(table),
+        key=sql.Identifier(KEY),
+        assignments=sql.SQL(", ").join(sql.SQL("{0} = excluded.{0}").format(v) for v in values),
+    )
+    return sql.SQL("CREATE TEMP TABLE staged (LIKE {}) ON COMMIT DROP").format(name), upsert
+
+
+def _copy(table: sql.Identifier, load: Load) -> str:
+    copy = sql.SQL("\\copy {} ({}) FROM {} (FORMAT csv, HEADER)")
+    return copy.format(table, columns_of(load.table), str(load.plaintext)).as_string()
+
+
+def seconds(call: Callable[[], object]) -> float:
+    """The seconds that something takes."""
+    begun = time.perf_counter()
+    call()
+    return time.perf_counter() - begun
+
+
+def timed(method: Callable[[Any], Any], request: Any) -> float:
+    """The seconds that a call of the connector takes."""
+    return seconds(lambda: succeed(method(request)))
+
+
+def peak_mib(process: int) -> float:
+    """The most memory that a process held."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text())
+    return int(found[1]) * KIB / MIB if found else float("nan")
 
 
 @contextmanager
@@ -205,27 +216,20 @@ def at(url: str, *options: str) -> Iterator[Sides]:
     configuration = {names[name]: str(value) for name, value in known.items() if name in names}
     configuration["password"] = str(known.get("password", ""))
     configuration["sslmode"] = str(known.get("sslmode", "prefer"))
-    process = subprocess.Popen(
-        [sys.executable, "main.py", "--port", "0", *options],
-        cwd=ROOT, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    with tempfile.TemporaryDirectory(prefix="bench-") as name, _ended(process):
-        port = _logged(process, r"listens on port (\d+)")[1]
-        with _ready(process, port, url, "psql", Path(name)) as running:
-            running.configuration = configuration
-            yield running
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-") as name,
+        _server(*options) as (process, port),
+        _ready(process, port, url, "psql", Path(name)) as running,
+    ):
+        running.configuration = configuration
+        yield running
 
 
 @contextmanager
 def started(directory: Path) -> Iterator[Sides]:
     """Start the connector's server with a PostgreSQL of its own in a directory."""
-    process = subprocess.Popen(
-        [sys.executable, "main.py", "--port", "0", "--embedded", str(directory / "postgres")],
-        cwd=ROOT, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    with _ended(process):
-        port = _logged(process, r"listens on port (\d+)")[1]
-        found = _logged(process, r"with: (.*psql) '(.*)'")
+    with _server("--embedded", str(directory / "postgres")) as (process, port):
+        found = logged(process, r"with: (.*psql) '(.*)'")
         with _ready(process, port, found[2], found[1], directory) as running:
             yield running
 
@@ -247,20 +251,17 @@ def _ready(
 
 
 @contextmanager
-def _ended(process: subprocess.Popen[str]) -> Iterator[None]:
+def _server(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The connector's server and its port, until it is ended."""
+    process = subprocess.Popen(
+        [sys.executable, "main.py", "--port", "0", *options],
+        cwd=ROOT, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
     try:
-        yield
+        yield process, logged(process, r"listens on port (\d+)")[1]
     finally:
         process.terminate()
         process.wait()
-
-
-def _logged(process: subprocess.Popen[str], pattern: str) -> re.Match[str]:
-    for line in process.stdout or ():
-        found = re.search(pattern, json.loads(line)["message"])
-        if found:
-            return found
-    raise SystemExit("the server ended before it was ready")
 
 
 def succeed(answer: Any) -> None:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import statistics
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 
 import psycopg
 import pyarrow as pa
 from psycopg import sql
 
-from benchmarks.data import Generator, Load, Shape, column, write
+from benchmarks.data import KEY, VERSION, Generator, Load, column, unmodified, versions, write
 from benchmarks.report import Result
-from benchmarks.sides import SCHEMA, Sides
+from benchmarks.sides import Sides, columns_of, seconds, staged_upsert, succeed, timed
 from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
+from destination_tester.stored import START
 
 CALLS = 150
 WARM_UP = 15
@@ -23,7 +25,6 @@ FILLED = 20_000
 KINDS = (common.INT, common.STRING, common.DOUBLE, common.UTC_DATETIME)
 TABLES, CLIENTS, SECONDS = 40, 8, 6
 CATALOG_CALLS = 10_000
-UNMODIFIED = "unmod-NcK9NIjPUutCsz4mjOQQztbnwnE1sY3"
 
 
 def small(sides: Sides) -> Iterator[Result]:
@@ -35,186 +36,116 @@ def small(sides: Sides) -> Iterator[Result]:
     yield _catalogs(sides)
 
 
-def shape_of(
-    name: str,
-    columns: int,
-    *further: common.Column,
-    kinds: Sequence[common.DataType] = KINDS,
-) -> Shape:
+def table_of(name: str, columns: int, kinds: Sequence[common.DataType] = KINDS) -> common.Table:
     """A table of an integer key and values of some types."""
     values = [column(f"c{i}", kinds[i % len(kinds)]) for i in range(columns - 1)]
-    table = [column("id", common.LONG, key=True), *values, *further]
-    return Shape(name, common.Table(name=name, columns=table))
+    return common.Table(name=name, columns=[column(KEY, common.LONG, key=True), *values])
 
 
-def _filled(sides: Sides, shape: Shape) -> Generator:
+def _filled(sides: Sides, table: common.Table) -> Generator:
     generator = Generator()
-    sides.create(shape)
-    rows = FILLED if len(shape.table.columns) < 100 else FILLED // 10  # noqa: PLR2004
-    sides.fill(write(sides.files, shape, generator.rows(shape, range(rows)), "base"))
+    sides.create(table)
+    rows = FILLED if len(table.columns) < 100 else FILLED // 10  # noqa: PLR2004
+    sides.fill(write(sides.files, table, generator.rows(table, range(rows)), "base"))
     return generator
 
 
 def _upsert(sides: Sides, rows: int, columns: int) -> Result:
-    shape = shape_of("small", columns)
-    generator = _filled(sides, shape)
+    table = table_of("small", columns)
+    generator = _filled(sides, table)
     loads = [
-        write(sides.files, shape, generator.rows(shape, range(i, i + rows)), "small")
+        write(sides.files, table, generator.rows(table, range(i, i + rows)), "small")
         for i in range(20)
     ]
-    plain = _PlainStatements(sides, shape)
+    upsert_plainly = _plain_upsert(sides, table)
     sent = iter(loads * CALLS)
     before = sides.processor_seconds()
     own, others = _alternated(
-        lambda: _succeed(sides.stub.WriteBatch(sides.request([next(sent)]))),
-        lambda: plain.upsert(next(sent)),
+        lambda: succeed(sides.stub.WriteBatch(sides.request(next(sent)))),
+        lambda: upsert_plainly(next(sent)),
     )
     cpu = (sides.processor_seconds() - before) / (CALLS + WARM_UP)
     case = f"{rows} x {columns}, {cpu * 1000:.1f} ms of processor a call"
     return Result(case, rows, loads[0].megabytes, own, "the statements plainly", others)
 
 
-def _alternated(
-    own: Callable[[], object], other: Callable[[], object] | None = None
-) -> tuple[float, float]:
+def _alternated(own: Callable[[], object], other: Callable[[], object]) -> tuple[float, float]:
     """The medians of two ways, called in turns."""
-    seconds: tuple[list[float], list[float]] = ([], [])
-    for _ in range(WARM_UP + CALLS):
-        for call, taken in zip((own, other), seconds, strict=True):
-            begun = time.perf_counter()
-            if call is not None:
-                call()
-            taken.append(time.perf_counter() - begun)
-    medians = [statistics.median(taken[WARM_UP:]) for taken in seconds]
-    return medians[0], medians[1]
+    pairs = [(seconds(own), seconds(other)) for _ in range(WARM_UP + CALLS)]
+    owns, others = zip(*pairs[WARM_UP:], strict=True)
+    return statistics.median(owns), statistics.median(others)
 
 
-class _PlainStatements:
+def _plain_upsert(sides: Sides, table: common.Table) -> Callable[[Load], None]:
     """What a batch costs at least: the same statements by psycopg, of plaintext that is there."""
+    create, merge = staged_upsert(table)
+    fill = sql.SQL("COPY staged ({}) FROM STDIN (FORMAT csv, HEADER)").format(columns_of(table))
 
-    def __init__(self, sides: Sides, shape: Shape) -> None:
-        self._connection = sides.connection
-        names = [each.name for each in shape.table.columns]
-        table = sql.Identifier(SCHEMA, shape.name)
-        columns = sql.SQL(", ").join(map(sql.Identifier, names))
-        assignments = sql.SQL(", ").join(
-            sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in names[1:]
-        )
-        self._create = sql.SQL("CREATE TEMP TABLE staged (LIKE {}) ON COMMIT DROP").format(table)
-        self._copy = sql.SQL("COPY staged ({}) FROM STDIN (FORMAT csv, HEADER)").format(columns)
-        self._merge = sql.SQL(
-            "INSERT INTO {0} ({1}) SELECT {1} FROM staged ON CONFLICT (id) DO UPDATE SET {2}"
-        ).format(table, columns, assignments)
-
-    def upsert(self, load: Load) -> None:
-        with self._connection.transaction(), self._connection.cursor() as cursor:
-            cursor.execute(self._create)
-            with cursor.copy(self._copy) as copy:
+    def upsert(load: Load) -> None:
+        with sides.connection.transaction(), sides.connection.cursor() as cursor:
+            cursor.execute(create)
+            with cursor.copy(fill) as copy:
                 copy.write(load.plaintext.read_bytes())
-            cursor.execute(self._merge)
+            cursor.execute(merge)
+
+    return upsert
 
 
 def _history(sides: Sides) -> Iterator[Result]:
-    shape = shape_of(
-        "small_history",
-        297,
-        column("_fivetran_start", common.UTC_DATETIME, key=True),
-        column("_fivetran_end", common.UTC_DATETIME),
-        column("_fivetran_active", common.BOOLEAN),
-    )
+    plain = table_of("small_history", 297)
+    table = common.Table(name=plain.name, columns=[*plain.columns, *VERSION])
     generator = Generator()
-    sides.create(shape)
-    plain = shape_of("small_history", 297)
-    base = _versions(generator.rows(plain, range(500)), "2020-01-01T00:00:00Z")
-    sides.fill(write(sides.files, shape, base, "base"))
+    sides.create(table)
+    base = versions(generator.rows(plain, range(500)), "2020-01-01T00:00:00Z")
+    sides.fill(write(sides.files, table, base, "base"))
     following = 0
-    for versions in (1, 2):
+    for count in (1, 2):
         requests = []
         for _ in range(40):
             parts = []
-            for _ in range(versions):
+            for _ in range(count):
                 following += 1
                 rows = generator.rows(plain, range(20))
-                for name in rows.column_names[1::3]:
-                    position = rows.schema.get_field_index(name)
-                    rows = rows.set_column(position, name, pa.repeat(UNMODIFIED, 20))
                 stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(1.6e9 + 60 * following))
-                parts.append(_versions(rows, stamp))
-            earliest = parts[0].select(["id", "_fivetran_start"])
+                parts.append(versions(unmodified(rows, rows.column_names[1::3]), stamp))
+            earliest = write(sides.files, table, parts[0].select([KEY, START]), "earliest")
             texts = [
                 part.cast(pa.schema([(n, pa.string()) for n in part.column_names]))
                 for part in parts
             ]
-            update = write(sides.files, shape, pa.concat_tables(texts), "update")
-            requests.append(
-                sdk.WriteHistoryBatchRequest(
-                    schema_name=SCHEMA,
-                    table=shape.table,
-                    keys=sides.files.keys,
-                    earliest_start_files=[
-                        write(sides.files, shape, earliest, "earliest").batch_file
-                    ],
-                    update_files=[update.batch_file],
-                    file_params=sides.files.params,
-                )
-            )
-        seconds, before = [], sides.processor_seconds()
-        for request in requests:
-            begun = time.perf_counter()
-            _succeed(sides.stub.WriteHistoryBatch(request))
-            seconds.append(time.perf_counter() - begun)
-        own = statistics.median(seconds[5:])
+            update = write(sides.files, table, pa.concat_tables(texts), "update")
+            requests.append(sides.history_request(earliest, update))
+        before = sides.processor_seconds()
+        taken = [timed(sides.stub.WriteHistoryBatch, request) for request in requests]
         cpu = (sides.processor_seconds() - before) / len(requests)
-        case = (
-            f"history, 20 x 300, {versions} versions each, {cpu * 1000:.1f} ms of processor a call"
-        )
-        yield Result(case, 20 * versions, 0, own)
-
-
-def _versions(rows: pa.Table, start: str) -> pa.Table:
-    """Rows as active versions of their records."""
-    texts = {
-        "_fivetran_start": start,
-        "_fivetran_end": "9999-12-31T23:59:59.999Z",
-        "_fivetran_active": "true",
-    }
-    for name, text in texts.items():
-        rows = rows.append_column(name, pa.repeat(text, rows.num_rows))
-    return rows
+        case = f"history, 20 x 300, {count} versions each, {cpu * 1000:.1f} ms of processor a call"
+        yield Result(case, 20 * count, 0, statistics.median(taken[5:]))
 
 
 def _many_tables(sides: Sides) -> Iterator[Result]:
     """Batches a second into many tables: one client, then several at once."""
-    shapes = [shape_of(f"table_{i}", 20) for i in range(TABLES)]
     loads = []
-    for shape in shapes:
-        generator = Generator()
-        sides.create(shape)
-        loads.append(write(sides.files, shape, generator.rows(shape, range(100)), shape.name))
+    for number in range(TABLES):
+        table = table_of(f"table_{number}", 20)
+        sides.create(table)
+        loads.append(write(sides.files, table, Generator().rows(table, range(100)), table.name))
+    requests = [sides.request(load) for load in loads]
+
+    def send(mine: Sequence[sdk.WriteBatchRequest], until: float) -> int:
+        """How many batches a client sends until then."""
+        sent = 0
+        while time.perf_counter() < until:
+            for request in mine:
+                succeed(sides.stub.WriteBatch(request))
+                sent += 1
+        return sent
+
     rates = []
     for clients in (1, CLIENTS):
-        requests = [sides.request([load]) for load in loads]
-        counts = [0] * clients
+        shares = [requests[number::clients] for number in range(clients)]
         until = time.perf_counter() + SECONDS
-
-        def send(
-            number: int,
-            clients: int = clients,
-            requests: list[sdk.WriteBatchRequest] = requests,
-            counts: list[int] = counts,
-            until: float = until,
-        ) -> None:
-            while time.perf_counter() < until:
-                for request in requests[number::clients]:
-                    _succeed(sides.stub.WriteBatch(request))
-                    counts[number] += 1
-
-        threads = [threading.Thread(target=send, args=(n,)) for n in range(clients)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        rates.append(sum(counts) / SECONDS)
+        with ThreadPoolExecutor(clients) as pool:
+            rates.append(sum(pool.map(send, shares, repeat(until))) / SECONDS)
     case = f"{TABLES} tables, 100 x 20: {rates[1]:.0f} batches a second by {CLIENTS} clients"
     other = f"{rates[0]:.0f} a second by one"
     yield Result(case, 100, loads[0].megabytes, 1 / rates[1], other, 1 / rates[0])
@@ -222,9 +153,9 @@ def _many_tables(sides: Sides) -> Iterator[Result]:
 
 def _catalogs(sides: Sides) -> Result:
     """How the system catalogs grow by small batches beside a session that holds a snapshot."""
-    shape = shape_of("small", 50)
-    generator = _filled(sides, shape)
-    request = sides.request([write(sides.files, shape, generator.rows(shape, range(10)), "small")])
+    table = table_of("small", 50)
+    generator = _filled(sides, table)
+    request = sides.request(write(sides.files, table, generator.rows(table, range(10)), "small"))
     query = (
         "SELECT sum(pg_total_relation_size(oid)) FROM pg_class"
         " WHERE relnamespace = 'pg_catalog'::regnamespace AND relkind = 'r'"
@@ -233,17 +164,9 @@ def _catalogs(sides: Sides) -> Result:
     with psycopg.connect(sides.uri) as snapshot:
         snapshot.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         snapshot.execute("SELECT 1")
-        begun = time.perf_counter()
-        for _ in range(CATALOG_CALLS):
-            _succeed(sides.stub.WriteBatch(request))
-        own = time.perf_counter() - begun
+        own = sum(timed(sides.stub.WriteBatch, request) for _ in range(CATALOG_CALLS))
         after = sides.connection.execute(query).fetchone()
     assert before is not None  # noqa: S101
     assert after is not None  # noqa: S101
     grown = float(after[0] - before[0]) / 1e6
     return Result(f"{CATALOG_CALLS:,} batches, catalogs grown by {grown:.1f} MB", 10, 0, own)
-
-
-def _succeed(answer: sdk.WriteBatchResponse) -> None:
-    if not answer.success:
-        raise SystemExit(str(answer))

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.report import Result
-from benchmarks.sides import KIB, MIB, ROOT, Sides
+from benchmarks.sides import ROOT, Sides, peak_mib
 from destination.sdk import connector_sdk_pb2 as sdk
 from local_platform.sync.process import sdk_command
 from local_platform.sync.source import started
@@ -71,14 +71,8 @@ def _sync(sides: Sides) -> tuple[float, float]:
         told = ""
         for line in process.stdout or ():
             told = line
-            peak = max(peak, _held(process.pid))
+            peak = max(peak, peak_mib(process.pid))
         if process.wait():
             raise SystemExit(told)
     found = re.search(r'"seconds": ([\d.]+)', told)
     return float(found[1]) if found else float("nan"), peak
-
-
-def _held(pid: int) -> float:
-    status = Path(f"/proc/{pid}/status")
-    found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.exists() else None
-    return int(found[1]) * KIB / MIB if found else 0.0

@@ -42,8 +42,8 @@ def main() -> None:
 
 def _loader(load: Load) -> Callable[[Sides], float]:
     def load_all(side: Sides) -> float:
-        side.create(load.shape)
-        return side.write([load])
+        side.create(load.table)
+        return side.write(load)
 
     return load_all
 

@@ -86,7 +86,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         output.error(str(error))
         return DIFFERENT
     except sa.exc.SQLAlchemyError as error:
-        output.error(f"--verify: the database cannot be read: {_first_line(error)}")
+        first_line, _, _ = str(error).partition("\n")
+        output.error(f"--verify: the database cannot be read: {first_line}")
         return DIFFERENT
     except grpc.RpcError as error:
         status = f"{error.code().name}: {error.details()}" if isinstance(error, grpc.Call) else ""
@@ -123,10 +124,6 @@ def run(options: argparse.Namespace, output: Output, resources: ExitStack) -> in
         output.error(f"{refused} calls that should succeed were answered by a task or a failure")
         return CALL_FAILED
     return DIFFERENT if differences else 0
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
 
 
 def _files(

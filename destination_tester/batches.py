@@ -18,7 +18,7 @@ from destination_tester.documents import InputError
 from destination_tester.files import BatchFiles, Row
 from destination_tester.inputs import INSTANT, OPERATION_TIME, Change, Texts
 from destination_tester.model import TableModel
-from destination_tester.notation import UNMODIFIED, Cell, NotationError, from_text, to_text
+from destination_tester.notation import UNMODIFIED, Cell, from_text, to_text
 from destination_tester.stored import (
     ACTIVE,
     DELETED,
@@ -29,6 +29,7 @@ from destination_tester.stored import (
     RefusedError,
     end_before,
     moment,
+    read,
 )
 
 KINDS = ("earliest", "upsert", "update", "delete")
@@ -51,28 +52,23 @@ class Batch:
     model: TableModel
     rows: Rows = field(default_factory=lambda: {kind: [] for kind in KINDS})
 
-    @property
-    def history(self) -> bool:
-        """Whether the table is in history mode."""
-        return START in self.model.key
-
     def takes(self, change: Change) -> bool:
         """Whether a further operation may go out with those that are there.
 
         Deletes come last in a request, so a version of a record that was deleted cannot follow.
         """
-        return not (self.history and self.rows["delete"]) or change.operation in DELETES
+        return not (self.model.history and self.rows["delete"]) or change.operation in DELETES
 
     def add(self, change: Change, synced: datetime) -> None:
         """Gather an operation."""
-        add = self._add_version if self.history else self._add_row
+        add = self._add_version if self.model.history else self._add_row
         for row in change.rows:
             self._require_columns(row, change.operation)
             add(change.operation, row, to_text(synced))
 
     def finish(self) -> Rows:
         """The rows, versions of a record ended where the next ones start."""
-        if self.history:
+        if self.model.history:
             self._end_versions()
         return self.rows
 
@@ -88,8 +84,6 @@ class Batch:
                 self.rows["update"].append(self._partial({**key, **system, DELETED: "true"}))
             case "delete":
                 self.rows["delete"].append(self._whole({**row, SYNCED: synced}))
-            case _:
-                raise InputError(f'no such operation: "{operation}"')
 
     def _add_version(self, operation: str, row: Texts, synced: str) -> None:
         time = row.get(OPERATION_TIME) or synced
@@ -99,13 +93,10 @@ class Batch:
             self.rows["delete"].append(self._whole({**values, END: time, ACTIVE: "false"}))
             return
         values |= {START: time, END: to_text(OPEN_END), ACTIVE: "true"}
-        match operation:
-            case "upsert":
-                self.rows["upsert"].append(self._whole(values))
-            case "update":
-                self.rows["update"].append(self._partial(values))
-            case _:
-                raise InputError(f'no such operation: "{operation}"')
+        if operation == "upsert":
+            self.rows["upsert"].append(self._whole(values))
+        else:
+            self.rows["update"].append(self._partial(values))
 
     def _require_columns(self, row: Texts, operation: str) -> None:
         for name in row:
@@ -146,12 +137,7 @@ def values(row: Row, columns: dict[str, common.Column]) -> dict[str, Cell]:
 
 
 def _value(cell: Cell, column: common.Column) -> Cell:
-    if not isinstance(cell, str):
-        return cell
-    try:
-        return from_text(cell, column)
-    except NotationError as error:
-        raise RefusedError(f'column "{column.name}": {error}') from error
+    return read(cell, column) if isinstance(cell, str) else cell
 
 
 class Writer:
@@ -204,10 +190,10 @@ def apply(model: TableModel, rows: Rows) -> None:
     Raises:
         RefusedError: if it must be answered with a task.
     """
-    read = {each: model.columns[each] for each in (*model.identity, END) if each in model.columns}
-    columns = dict.fromkeys(KINDS, model.columns) | {"delete": read}
+    named = {each: model.columns[each] for each in (*model.identity, END) if each in model.columns}
+    columns = dict.fromkeys(KINDS, model.columns) | {"delete": named}
     typed = {kind: [values(row, columns[kind]) for row in rows[kind]] for kind in KINDS}
-    if START not in model.key:
+    if not model.history:
         model.replace(typed["upsert"])
         model.update(typed["update"])
         model.delete(typed["delete"])

@@ -80,9 +80,7 @@ class Client:
 
     def describe(self, table: str) -> common.Table | None:
         """A table; None if there is none."""
-        request = sdk.DescribeTableRequest(
-            configuration=self.configuration, schema_name=self.schema, table_name=table
-        )
+        request = sdk.DescribeTableRequest(table_name=table, **self._where())
         answer = self.stub.DescribeTable(request)
         if answer.WhichOneof("response") == "task":
             self._tell(f"DescribeTable {table}", 0, 0.0, Answer("task", answer.task.message))

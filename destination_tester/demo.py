@@ -41,18 +41,19 @@ def server(directory: Path) -> Iterator[tuple[str, str]]:
         text=True,
     )
     try:
-        port = _wait_for(process, r"listens on port (\d+)")
-        yield port, _wait_for(process, r"psql '(.*)'")
+        port = logged(process, r"listens on port (\d+)")[1]
+        yield port, logged(process, r"psql '(.*)'")[1]
     finally:
         process.terminate()
         process.communicate()
 
 
-def _wait_for(process: subprocess.Popen[str], pattern: str) -> str:
+def logged(process: subprocess.Popen[str], pattern: str) -> re.Match[str]:
+    """Wait until a server logs a message of a pattern."""
     for line in process.stdout or ():
         found = re.search(pattern, json.loads(line)["message"])
         if found:
-            return found[1]
+            return found
     raise SystemExit("the server ended before it was ready")
 
 

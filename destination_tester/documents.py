@@ -24,6 +24,15 @@ class Number(str):
     __slots__ = ()
 
 
+KINDS: dict[type, str] = {
+    Number: "number",
+    str: "string",
+    bool: "true or false",
+    list: "array",
+    dict: "object",
+}
+
+
 def read(path: Path) -> Any:
     """What a JSON file holds.
 
@@ -114,15 +123,4 @@ def dump(value: Any) -> str:
 
 def _kind(value: Any) -> str:
     """What JSON calls a value of that kind."""
-    match value:
-        case Number():
-            return "number"
-        case str():
-            return "string"
-        case bool():
-            return "true or false"
-        case list():
-            return "array"
-        case dict():
-            return "object"
-    return "null"
+    return KINDS.get(type(value), "null")

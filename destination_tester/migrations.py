@@ -11,8 +11,8 @@ from destination.sdk import common_pb2 as common
 from destination.sdk import destination_sdk_pb2 as sdk
 from destination_tester.inputs import INSTANT, Migrate
 from destination_tester.model import TableModel
-from destination_tester.notation import Cell, NotationError, from_text
-from destination_tester.stored import DELETED, RefusedError, moment
+from destination_tester.notation import Cell, from_text
+from destination_tester.stored import DELETED, RefusedError, moment, read
 
 NULL_TEXTS = ("NULL", "")
 TEXT_TYPES = (common.STRING, common.XML)
@@ -200,7 +200,7 @@ def update_column_value(step: Migrate, find: Find) -> Plan:
     def change(model: TableModel) -> None:
         model.require(column)
         null = value in NULL_TEXTS
-        model.set_column(column, None if null else _constant(value, model.columns[column]))
+        model.set_column(column, None if null else read(value, model.columns[column]))
 
     operation = sdk.UpdateColumnValueOperation(column=column, value=value)
     return _changing(step, find, change, sdk.MigrationDetails(update_column_value=operation))
@@ -278,17 +278,10 @@ def _without_params(column: common.Column) -> common.Column:
     return common.Column(name=column.name, type=column.type)
 
 
-def _constant(text: str, column: common.Column) -> Cell:
-    try:
-        return from_text(text, column)
-    except NotationError as error:
-        raise RefusedError(f'column "{column.name}": {error}') from error
-
-
 def _default(text: str, column: common.Column) -> Cell:
     """A default: one of a text column as it stands; of other types, NULL where there is none."""
     null = column.type not in TEXT_TYPES and text in NULL_TEXTS
-    return None if null else _constant(text, column)
+    return None if null else read(text, column)
 
 
 def _instant(text: str) -> datetime:

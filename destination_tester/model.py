@@ -74,7 +74,7 @@ class TableModel(Table):
         if deleted is None:
             self.rows = [row for row in self.rows if not _is_before(row[synced], before)]
             return
-        closes = START in self.key and deleted not in self.columns
+        closes = self.history and deleted not in self.columns
         if not closes:
             self.require(deleted)
         for row in self.rows:
@@ -186,7 +186,7 @@ class TableModel(Table):
 
     def to_history(self, deleted: str | None) -> None:
         """Turn each row into the first version of its record, unless it is a version."""
-        if START in self.key:
+        if self.history:
             return
         if not self.key:
             raise RefusedError("the table has no key")
@@ -212,7 +212,7 @@ class TableModel(Table):
         """Keep of each record its last version, marked as deleted unless it is active."""
         self.add_column(common.Column(name=DELETED, type=common.BOOLEAN))
         self.require(deleted)
-        if START not in self.key:
+        if not self.history:
             return
         if not self.record:
             raise RefusedError(f"nothing but {START} is in the key")
@@ -226,7 +226,7 @@ class TableModel(Table):
 
     def require_history(self) -> None:
         """Refuse a table that is not in history mode."""
-        if START not in self.key:
+        if not self.history:
             raise RefusedError("the table is not in history mode")
 
 

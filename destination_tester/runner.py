@@ -8,14 +8,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from destination.sdk import common_pb2 as common
-from destination.sdk import destination_sdk_pb2 as sdk
 from destination_tester.batches import Batch, Writer, apply
 from destination_tester.client import Answer, Client
 from destination_tester.console import Difference, Output
 from destination_tester.inputs import Change, Define, Input, Migrate, Truncate
 from destination_tester.migrations import Alter, Models, plan
 from destination_tester.model import TableModel
-from destination_tester.stored import DELETED, START, SYNCED, RefusedError, Stored
+from destination_tester.stored import DELETED, SYNCED, RefusedError, Stored
 from destination_tester.verify import Verifier
 
 TICK = timedelta(milliseconds=1)
@@ -41,10 +40,6 @@ class Clock:
         now = now.replace(microsecond=now.microsecond // 1000 * 1000)
         self._last = max(now, self._last + TICK)
         return self._last
-
-
-def _in_history_mode(table: common.Table) -> bool:
-    return any(column.name == START and column.primary_key for column in table.columns)
 
 
 class Runner:
@@ -145,13 +140,14 @@ class Runner:
 
     def _define(self, table: common.Table) -> None:
         model = self.model(table.name)
-        if model is not None and (START in model.key) != _in_history_mode(table):
-            model = self._drop(table.name)
+        defined = TableModel.of(table)
+        if model is not None and model.history != defined.history:
+            # A table that changes its mode is dropped, as a re-sync does.
+            self._migrate(Migrate("drop_table", {"table": table.name}, common.Column()))
+            model = self._tables[table.name]
         if model is None:
             self._settle(
-                table.name,
-                lambda: {table.name: TableModel.of(table)},
-                lambda: self.client.create(table),
+                table.name, lambda: {table.name: defined}, lambda: self.client.create(table)
             )
             return
         altered = model.copy()
@@ -162,24 +158,11 @@ class Runner:
 
         self._settle(table.name, outcome, lambda: self.client.alter(table))
 
-    def _drop(self, name: str) -> TableModel | None:
-        """Drop a table that changes its mode, as a re-sync does.
-
-        Returns:
-            What is left of it.
-        """
-        drop = sdk.DropOperation(drop_table=True)
-        self._settle(
-            name,
-            lambda: {name: None},
-            lambda: self.client.migrate("drop_table", sdk.MigrationDetails(table=name, drop=drop)),
-        )
-        return self._tables[name]
-
     def _change(self, change: Change) -> None:
         model = self.model(change.table)
         if model is None:
-            self._skipped(f"{change.operation} {change.table}")
+            what = f"{change.operation} {change.table}"
+            self._output.operation(what, 0, 0.0, "skipped", "there is no such table")
             return
         pending = self._pending.get(change.table)
         if pending is not None and not pending.takes(change):
@@ -240,7 +223,7 @@ class Runner:
             "file_params": self._writer.files.params,
         }
         write: Callable[..., Answer] = self.client.write
-        if batch.history:
+        if model.history:
             write = self.client.write_history
             files["earliest_start_files"] = written["earliest"]
         count = sum(len(content) for kind, content in rows.items() if kind != "earliest")
@@ -263,6 +246,3 @@ class Runner:
         differences = self._wrong_answers + differences
         self._output.differences(differences)
         return differences
-
-    def _skipped(self, what: str) -> None:
-        self._output.operation(what, 0, 0.0, "skipped", "there is no such table")

@@ -9,7 +9,7 @@ from typing import Any
 
 from destination.sdk import common_pb2 as common
 from destination_tester.files import Row
-from destination_tester.notation import EXACT, Cell, Unmodified
+from destination_tester.notation import EXACT, Cell, NotationError, Unmodified, Value, from_text
 
 ID = "_fivetran_id"
 START = "_fivetran_start"
@@ -51,6 +51,18 @@ def comparable(value: Cell) -> Any:
         case Unmodified():
             raise ValueError("an unmodified value is no value")
     return value
+
+
+def read(text: str, column: common.Column) -> Value:
+    """The value that a text stands for in a column.
+
+    Raises:
+        RefusedError: if it is not in its type's notation, which a destination must not take.
+    """
+    try:
+        return from_text(text, column)
+    except NotationError as error:
+        raise RefusedError(f'column "{column.name}": {error}') from error
 
 
 def stored(row: Row) -> Stored:

@@ -73,6 +73,11 @@ class Table:
         """What identifies rows: the key, or `_fivetran_id` where there is none."""
         return self.key or [name for name in self.columns if name == ID]
 
+    @property
+    def history(self) -> bool:
+        """Whether it is in history mode."""
+        return START in self.key
+
     def table(self, name: str) -> common.Table:
         """The table as the wire has it."""
         return common.Table(name=name, columns=self.columns.values())
@@ -169,7 +174,6 @@ class Table:
 
     def alter(self, table: common.Table, *, drop_columns: bool = False) -> None:
         """Make the table match another: columns added, retyped and, if wanted, dropped; another key."""
-        rows = bool(self.rows)
         wanted = [column.name for column in table.columns]
         for column in table.columns:
             old = self.columns.get(column.name)
@@ -177,7 +181,7 @@ class Table:
                 self._change_type(old, column)
                 continue
             self.add_column(column)
-            if rows and column.primary_key:
+            if column.primary_key:
                 self.set_column(column.name, NEUTRAL[column.type])
         if drop_columns:
             for name in [name for name in self.columns if name not in wanted]:

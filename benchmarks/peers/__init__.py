@@ -10,15 +10,14 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 
-from benchmarks.data import COMMON, Generator, Load, write
+from benchmarks.data import COMMON, KEY, Generator, Load, write
 from benchmarks.report import Result
-from benchmarks.sides import ROOT, Sides
+from benchmarks.sides import ROOT, Sides, seconds
 from destination.sdk import common_pb2 as common
 
 ROWS = 200_000
@@ -45,11 +44,11 @@ def peers(sides: Sides) -> Iterator[Result]:
     messages = _singer_messages(rows, sides.files.directory / "messages.jsonl")
     sides.create(COMMON)
     for what in ("rows into an empty table", "the same rows again"):
-        ours = sides.write([load])
+        ours = sides.write(load)
         peak = sides.peak_mib()
         others = {"dlt": _dlt(sides, load), "target-postgres": _target_postgres(sides, messages)}
-        for name, seconds in others.items():
-            yield Result(what, ROWS, load.megabytes, ours, name, seconds, peak)
+        for name, theirs in others.items():
+            yield Result(what, ROWS, load.megabytes, ours, name, theirs, peak)
 
 
 def _install() -> None:
@@ -86,19 +85,17 @@ def _target_postgres(sides: Sides, messages: Path) -> float:
     )  # fmt: skip
     program = [str(ENVIRONMENT / "bin" / "target-postgres"), "--config", str(configuration)]
 
-    def seconds(path: Path) -> float:
-        begun = time.perf_counter()
+    def load(path: Path) -> None:
         with path.open() as lines:
             subprocess.run(program, stdin=lines, check=True, capture_output=True)
-        return time.perf_counter() - begun
 
-    return seconds(messages) - seconds(Path(os.devnull))
+    return seconds(lambda: load(messages)) - seconds(lambda: load(Path(os.devnull)))
 
 
 def _singer_messages(rows: pa.Table, path: Path) -> Path:
-    properties = {c.name: SINGER_TYPES.get(c.type, SINGER_TEXT) for c in COMMON.table.columns}
+    properties = {c.name: SINGER_TYPES.get(c.type, SINGER_TEXT) for c in COMMON.columns}
     schema = {"type": "object", "properties": properties}
-    stream = {"stream": COMMON.name, "key_properties": [COMMON.key]}
+    stream = {"stream": COMMON.name, "key_properties": [KEY]}
     with path.open("w") as lines:
         print(json.dumps({"type": "SCHEMA", **stream, "schema": schema}), file=lines)
         for row in rows.to_pylist():

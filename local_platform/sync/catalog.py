@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from destination.sdk import common_pb2 as common
 from destination.sdk import connector_sdk_pb2 as sdk
 from local_platform.sync.errors import InputError
-from local_platform.sync.names import ID, SYSTEM_COLUMNS, Names, rules
+from local_platform.sync.names import ID, RULES, SYSTEM_COLUMNS, Names
 from local_platform.sync.records import Gatherer
 from local_platform.sync.selection import Place, Selection
 from local_platform.sync.state import State
@@ -76,7 +76,7 @@ class Catalog:
     def __init__(self, schema: str, naming: str, selection: Selection, state: State) -> None:
         self._selection = selection
         self._known = {name: {*each.columns} for name, each in state.tables.items()}
-        schema_rule, self._table_rule, self._column_rule = rules(naming)
+        schema_rule, self._table_rule, self._column_rule = RULES[naming]
         self._schema = schema
         self._history = state.mode == "history"
         self._schemas = Names("schemas", schema_rule)
@@ -128,7 +128,7 @@ class Catalog:
         known = self._known.get(table.full_name, set())
 
         def selected(name: str) -> bool:
-            if not self._selection.column(table.place, name, declared=True, key=False):
+            if not self._selection.column(table.place, name, key=False):
                 return table.names.known(name) in table.key
             target = table.names[name]
             return not self._selection.block_new or target in known or target in table.declared
@@ -151,7 +151,7 @@ class Catalog:
             table.declared.pop(ID, None)
         for column in columns:
             key = column.primary_key
-            if self._selection.column(table.place, column.name, declared=True, key=key):
+            if self._selection.column(table.place, column.name, key=key):
                 name = table.names[column.name]
                 table.declared[name] = widest(table.declared.get(name), Type.of(column))
 
@@ -164,19 +164,11 @@ def declared_tables(
     message: sdk.SchemaResponse | sdk.SchemaChange,
 ) -> dict[Place, list[common.Column]]:
     """The tables that a message declares, with their columns."""
-    schemas: Mapping[str, Iterable[common.Table]] = {}
+    schemas = [("", message.without_schema.tables)]
     if message.HasField("with_schema"):
-        return {
-            (schema.name, table.name): list(table.columns)
-            for schema in message.with_schema.schemas
-            for table in schema.tables
-        }
-    if message.HasField("without_schema"):
-        schemas = {"": message.without_schema.tables}
+        schemas = [(each.name, each.tables) for each in message.with_schema.schemas]
     return {
-        (schema, table.name): list(table.columns)
-        for schema, tables in schemas.items()
-        for table in tables
+        (schema, table.name): list(table.columns) for schema, tables in schemas for table in tables
     }
 
 

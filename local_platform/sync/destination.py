@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import grpc
@@ -55,9 +54,7 @@ class Destination:
 
     def describe(self, schema: str, table: str) -> common.Table | None:
         """A table; None if there is none."""
-        request = sdk.DescribeTableRequest(
-            configuration=self.configuration, schema_name=schema, table_name=table
-        )
+        request = sdk.DescribeTableRequest(table_name=table, **self._where(schema))
         answer = self._call("DescribeTable", f"{schema}.{table}", request, "table", "not_found")
         return answer.table if answer.HasField("table") else None
 
@@ -73,21 +70,13 @@ class Destination:
 
     def drop(self, schema: str, table: str) -> None:
         """Drop a table."""
-        details = sdk.MigrationDetails(
-            schema=schema, table=table, drop=sdk.DropOperation(drop_table=True)
-        )
-        request = sdk.MigrateRequest(configuration=self.configuration, details=details)
-        self._call("Migrate", f"{schema}.{table}", request)
+        self._migrate(schema, table, drop=sdk.DropOperation(drop_table=True))
 
     def change_mode(self, schema: str, table: str, *, history: bool) -> None:
         """Bring a table into history mode, or out of it; its rows stay."""
         kind = sdk.SOFT_DELETE_TO_HISTORY if history else sdk.HISTORY_TO_SOFT_DELETE
         operation = sdk.TableSyncModeMigrationOperation(type=kind, soft_deleted_column=DELETED)
-        details = sdk.MigrationDetails(
-            schema=schema, table=table, table_sync_mode_migration=operation
-        )
-        request = sdk.MigrateRequest(configuration=self.configuration, details=details)
-        self._call("Migrate", f"{schema}.{table}", request)
+        self._migrate(schema, table, table_sync_mode_migration=operation)
 
     def truncate(self, schema: str, table: str, before: int) -> None:
         """Mark as deleted what was synced before an instant, in milliseconds since 1970."""
@@ -95,9 +84,7 @@ class Destination:
             table_name=table, synced_column=SYNCED, soft=sdk.SoftTruncate(deleted_column=DELETED),
             **self._where(schema),
         )  # fmt: skip
-        request.utc_delete_before.FromDatetime(
-            datetime.fromtimestamp(before // 1000, UTC).replace(microsecond=before % 1000 * 1000)
-        )
+        request.utc_delete_before.FromMilliseconds(before)
         self._call("Truncate", f"{schema}.{table}", request)
 
     def write(self, schema: str, table: common.Table, **files: Any) -> None:
@@ -109,6 +96,11 @@ class Destination:
         """Send batch files of a table in history mode."""
         request = sdk.WriteHistoryBatchRequest(table=table, **self._where(schema), **files)
         self._call("WriteHistoryBatch", f"{schema}.{table.name}", request)
+
+    def _migrate(self, schema: str, table: str, **operation: Any) -> None:
+        details = sdk.MigrationDetails(schema=schema, table=table, **operation)
+        request = sdk.MigrateRequest(configuration=self.configuration, details=details)
+        self._call("Migrate", f"{schema}.{table}", request)
 
     def _where(self, schema: str) -> dict[str, Any]:
         return {"configuration": self.configuration, "schema_name": schema}

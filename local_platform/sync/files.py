@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from cryptography.hazmat.primitives.ciphers import Cipher
@@ -122,10 +121,9 @@ class BatchFiles:
         paths: list[str] = []
         writer: _Writer | None = None
         for piece in self._pieces(rows, types):
-            if writer is not None and not writer.takes(piece.nbytes):
-                writer.close()
-                writer = None
-            if writer is None:
+            if writer is None or not writer.takes(piece.nbytes):
+                if writer is not None:
+                    writer.close()
                 writer = self._open(name, piece.schema, paths)
             writer.write(piece)
         if writer is not None:
@@ -211,10 +209,3 @@ def prepare(directory: Path) -> Path:
     shutil.rmtree(files, ignore_errors=True)
     files.mkdir(mode=0o700)
     return files
-
-
-def constant(text: str, rows: int) -> pa.Array:
-    """A column that is the same in every row."""
-    return pa.DictionaryArray.from_arrays(np.zeros(rows, np.int32), pa.array([text])).cast(
-        pa.string()
-    )

@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
@@ -22,6 +23,7 @@ DESCRIPTION = "Says what a source has: its setup form, how its tests go, its tab
 PASSED, FAILED, SKIPPED = "PASSED", "FAILED", "SKIPPED"
 SKIPPED_SINCE = "a test before it failed"
 PARTS = ("form", "tests", "schema")
+as_json = partial(MessageToDict, preserving_proto_field_name=True)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +49,8 @@ def run(options: argparse.Namespace) -> int:
     try:
         configuration = from_stdin().source if options.stdin else {}
         secrets.add(configuration.values())
-        with reaching.reach(options, _ignore) as (source, form):
+        # What the source prints is for its sync.
+        with reaching.reach(options, lambda *_: None) as (source, form):
             shown = dict(_tell(options.until, source, form, configuration))
     except SyncError as error:
         _print(secrets, {"error": str(error)})
@@ -62,16 +65,13 @@ def _tell(
     form: common.ConfigurationFormResponse,
     configuration: Mapping[str, str],
 ) -> Iterator[tuple[str, Any]]:
-    yield "form", MessageToDict(form, preserving_proto_field_name=True)
+    yield "form", as_json(form)
     if until == "form":
         return
     outcomes = list(_test(source, form, configuration))
     yield "tests", outcomes
     if until == "schema" and all(each["status"] == PASSED for each in outcomes):
-        yield (
-            "schema",
-            MessageToDict(source.schema(configuration), preserving_proto_field_name=True),
-        )
+        yield "schema", as_json(source.schema(configuration))
 
 
 def _test(
@@ -96,8 +96,3 @@ def _test(
 
 def _print(secrets: Secrets, content: Mapping[str, Any]) -> None:
     sys.stdout.write(secrets.hide(json.dumps(content)) + "\n")
-
-
-def _ignore(level: str, message: str) -> None:
-    """What the source prints is for its sync."""
-    del level, message

@@ -151,10 +151,8 @@ class Intake:
             return
         table.seen = True
         operation = record.type
-        if operation == common.UPSERT:
-            table.gatherer.add(record, arrival)
-        elif operation in (common.UPDATE, common.DELETE):
-            if table.keyless:
+        if operation in OPERATIONS:
+            if table.keyless and operation != common.UPSERT:
                 self._warn_of_no_key(table)
             table.gatherer.add(record, arrival)
         elif operation == common.TRUNCATE:

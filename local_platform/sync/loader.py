@@ -19,7 +19,7 @@ from destination_tester.stored import DELETED, HISTORY_COLUMNS, START, SYNCED
 from local_platform.sync.catalog import Table, changed_key
 from local_platform.sync.destination import Destination
 from local_platform.sync.errors import DestinationError, InputError
-from local_platform.sync.files import BatchFiles, constant
+from local_platform.sync.files import BatchFiles
 from local_platform.sync.history import versions
 from local_platform.sync.names import ID, SYSTEM_COLUMNS
 from local_platform.sync.output import Flush, Output
@@ -208,19 +208,12 @@ class Loader:
         return common.Table(name=table.name, columns=columns)
 
     def _warn_of_widening(self, table: Table, name: str, declared: Type | None, kind: Type) -> None:
-        if declared is None:
+        if declared is None or (kind == declared.stored and not declared.is_time):
             return
+        change = f"{declared}, and becomes {kind} to hold what arrives"
         if declared.is_time:
-            self._warn_once(
-                table,
-                name,
-                f"{table.full_name}: column {name} is declared NAIVE_TIME, and becomes STRING",
-            )
-        elif kind != declared.stored:
-            self._warn_once(
-                table, name, f"{table.full_name}: column {name} is declared {declared}, and becomes"
-                f" {kind} to hold what arrives",
-            )  # fmt: skip
+            change = "NAIVE_TIME, and becomes STRING"
+        self._warn_once(table, name, f"{table.full_name}: column {name} is declared {change}")
 
     def _warn_of_rounding(self, table: Table, name: str, kind: Type) -> None:
         if kind.rounds:
@@ -271,7 +264,7 @@ class Loader:
         for kind, rows in kinds.items():
             if kind != "earliest_start":
                 counts[kind] = len(rows)
-                rows.add(SYNCED, constant(synced, len(rows)))
+                rows.add(SYNCED, pa.repeat(synced, len(rows)))
             paths[f"{kind}_files"] = files.write(kind, rows, every)
             rows.release()
         message = self.message(table, types)

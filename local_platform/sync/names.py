@@ -24,7 +24,7 @@ BORDERS = re.compile(
     r"(?<=[a-z])(?=[A-Z])"  # camelCase
     r"|(?<=[A-Za-z])(?=[0-9])|(?<=[0-9])(?=[A-Za-z])"
 )
-NAMINGS = ("fivetran", "source")
+Rule = Callable[[str], str]
 
 
 def column_name(name: str) -> str:
@@ -44,9 +44,12 @@ def schema_name(name: str) -> str:
     return re.sub(r"_+", "_", re.sub(r"\W", "_", anyascii(name), flags=re.ASCII)).lower()
 
 
-def same_name(name: str) -> str:
-    """A name as the source has it."""
-    return name
+RULES: dict[str, tuple[Rule, Rule, Rule]] = {
+    "fivetran": (schema_name, table_name, column_name),
+    "source": (str, str, str),
+}
+"""Of each naming, the rules for schemas, tables and columns."""
+NAMINGS = tuple(RULES)
 
 
 @dataclass
@@ -60,7 +63,7 @@ class Names:
     """
 
     what: str
-    rule: Callable[[str], str]
+    rule: Rule
     reserved: frozenset[str] = frozenset()
     _targets: dict[str, str] = field(default_factory=dict)
     _sources: dict[str, str] = field(default_factory=dict)
@@ -71,8 +74,7 @@ class Names:
         Raises:
             InputError: if it is empty, a system column's, or another name's too.
         """
-        target = self._targets.get(name)
-        return self._add(name) if target is None else target
+        return self.known(name) or self._add(name)
 
     def known(self, name: str) -> str | None:
         """The destination's name, if it is known already."""
@@ -91,13 +93,3 @@ class Names:
             raise InputError(f'{self.what}: "{other}" and "{name}" would both become "{target}"')
         self._targets[name] = target
         return target
-
-
-Rule = Callable[[str], str]
-
-
-def rules(naming: str) -> tuple[Rule, Rule, Rule]:
-    """The rules of a naming for schemas, tables and columns."""
-    if naming == "fivetran":
-        return schema_name, table_name, column_name
-    return same_name, same_name, same_name

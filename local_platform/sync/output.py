@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
-from types import TracebackType
 from typing import Any, Protocol, Self
 
 from rich.console import Console
@@ -88,7 +88,7 @@ class Secrets:
         return text
 
 
-class Output(Protocol):
+class Output(AbstractContextManager["Output"], Protocol):
     """Where a sync tells what it does."""
 
     secrets: Secrets
@@ -122,15 +122,6 @@ class Output(Protocol):
 
     def summary(self, summary: Summary) -> None:
         """The end."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
 
 
 @dataclass

@@ -8,8 +8,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from types import FrameType
-from typing import Any
 
 import grpc
 from google.protobuf.unknown_fields import UnknownFieldSet
@@ -76,12 +74,6 @@ class Sync:
             return failure.code
         return SUCCEEDED if succeeded else INTERRUPTED
 
-    def interrupt(self) -> None:
-        """End the stream, so that what came is sent and saved."""
-        self.interrupted = True
-        if self._call is not None:
-            self._call.cancel()
-
     def _load(self) -> SyncError | None:
         """Load what the source sends.
 
@@ -141,18 +133,15 @@ class Sync:
         self._call = call = self._source.update(request)
         self._sender.on_failure = call.cancel
         try:
-            return self._take(call)
+            for size, response in call:
+                task = self._intake.take(response, size)
+                if task is not None or self.interrupted:
+                    return task
         except grpc.RpcError as error:
             self._sender.check()
             return None if self.interrupted else failed("Update", error)
         finally:
             call.cancel()
-
-    def _take(self, call: Any) -> SyncError | None:
-        for size, response in call:
-            task = self._intake.take(response, size)
-            if task is not None or self.interrupted:
-                return task
         return None
 
     def _end_resync(self, began: int) -> None:
@@ -198,13 +187,14 @@ class Sync:
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
-        """The first Ctrl-C ends the stream; the next one ends all."""
+        """The first Ctrl-C ends the stream, so that what came is sent and saved; the next ends all."""
 
-        def handle(number: int, frame: FrameType | None) -> None:
-            del number, frame
+        def handle(*_: object) -> None:
             if self.interrupted:
                 raise KeyboardInterrupt
-            self.interrupt()
+            self.interrupted = True
+            if self._call is not None:
+                self._call.cancel()
 
         if threading.current_thread() is not threading.main_thread():
             yield

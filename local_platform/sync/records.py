@@ -68,6 +68,13 @@ class Chunk:
         cells = sum(each.texts.nbytes + each.carried.nbytes for each in self.columns.values())
         return cells + self.operations.nbytes + self.arrivals.nbytes
 
+    def cells(self, name: str) -> Cells:
+        """A column; NULL and carried by none where the chunk lacks it."""
+        if name in self.columns:
+            return self.columns[name]
+        rows = len(self.operations)
+        return Cells(None, pa.nulls(rows, pa.string()), np.zeros(rows, np.bool_))
+
 
 class Gatherer:
     """Gathers records of one table.
@@ -122,8 +129,7 @@ class Gatherer:
             self._cells.items(), key=itemgetter(0)
         ):
             if self._selected(source):
-                null = (None, pa.nulls(len(values), pa.string()))
-                kind_type, array = null if kind == "null" else texts(kind, values)
+                kind_type, array = texts(kind, values)
                 kinds.setdefault(self._names[source], []).append((positions, kind_type, array))
         columns = {name: _cells(rows, parts) for name, parts in kinds.items()}
         if self._keyless:

@@ -48,22 +48,18 @@ class Selection:
         """Whether a table is synced."""
         if self.block_new and not declared:
             return False
-        tables = _tables(place)
-        if tables & self._left_out:
+        if _tables(place) & self._left_out:
             return False
-        return not self.only or bool(tables & {*self.only} or self._only_columns(place))
+        return self._takes_whole(place) or self._only_columns(place)
 
-    def column(self, place: Place, name: str, *, declared: bool, key: bool) -> bool:
+    def column(self, place: Place, name: str, *, key: bool) -> bool:
         """Whether a column of a table that is synced is synced."""
         if key:
             return True
-        if self.block_new and not declared:
-            return False
         names = _columns(place, name)
         if names & self._left_out:
             return False
-        whole = not self.only or _tables(place) & {*self.only}
-        return bool(whole or names & {*self.only})
+        return self._takes_whole(place) or bool(names & {*self.only})
 
     def in_history(self, place: Place) -> bool:
         """Whether a table is in history mode, though others need not be."""
@@ -71,8 +67,7 @@ class Selection:
 
     def takes_new_columns(self, place: Place) -> bool:
         """Whether columns that the source did not declare are synced."""
-        whole = not self.only or _tables(place) & {*self.only}
-        return bool(whole) and not self.block_new
+        return self._takes_whole(place) and not self.block_new
 
     def check(self, declared: Mapping[Place, Sequence[common.Column]]) -> None:
         """Refuse what cannot be chosen.
@@ -95,6 +90,10 @@ class Selection:
         for choice in (*self.only, *self.exclude):
             if choice not in known and not choice.startswith(tuple(tables)):
                 raise InputError(f"the source declares no table or column named {choice}")
+
+    def _takes_whole(self, place: Place) -> bool:
+        """Whether a table was not chosen by some of its columns alone."""
+        return not self.only or bool(_tables(place) & {*self.only})
 
     def _only_columns(self, place: Place) -> bool:
         starts = tuple(f"{each}." for each in _tables(place))
@@ -149,10 +148,8 @@ def _selected(
             included=selection.table((schema, table.name), declared=True),
             table_name=table.name,
             columns={
-                column.name: selection.column(
-                    (schema, table.name), column.name, declared=True, key=column.primary_key
-                )
-                for column in table.columns
+                each.name: selection.column((schema, table.name), each.name, key=each.primary_key)
+                for each in table.columns
             },
             include_new_columns=selection.takes_new_columns((schema, table.name)),
         )

@@ -34,11 +34,15 @@ class SourceClient:
 
     def __init__(self, channel: grpc.Channel, port: int, process: Source | None) -> None:
         self._stub = SourceConnectorStub(channel)
-        self._update = channel.unary_stream(
+        self.update = channel.unary_stream(
             UPDATE,
             request_serializer=sdk.UpdateRequest.SerializeToString,
             response_deserializer=lambda raw: (len(raw), sdk.UpdateResponse.FromString(raw)),
         )
+        """Begins an Update: one in a process, a second one would stall and fail. [O]
+
+        The call yields responses with their sizes in bytes.
+        """
         self._port = port
         self._process = process
 
@@ -51,7 +55,9 @@ class SourceClient:
         until = time.monotonic() + ANSWER_SECONDS
         while True:
             if self._process is not None and self._process.ended:
-                raise EndedError(self._ended())
+                raise EndedError(
+                    f"the source ended before it answered on port {self._port}{self._last_lines()}"
+                )
             try:
                 return self._stub.ConfigurationForm(common.ConfigurationFormRequest(), timeout=5)
             except grpc.RpcError as error:
@@ -74,35 +80,25 @@ class SourceClient:
             Why it failed; None if it did not.
         """
         request = common.TestRequest(name=name, configuration=configuration)
-        answer = self._call(self._stub.Test, "Test", request)
+        answer = self._call("Test", request)
         return None if answer.success else answer.failure or "the test failed"
 
     def schema(self, configuration: Mapping[str, str]) -> sdk.SchemaResponse:
         """What the source declares of its tables."""
         request = sdk.SchemaRequest(configuration=configuration)
-        return self._call(self._stub.Schema, "Schema", request)
+        return self._call("Schema", request)
 
-    def update(self, request: sdk.UpdateRequest) -> Any:
-        """Begin an Update: one in a process, a second one would stall and fail. [O]
-
-        Returns:
-            The call, which yields responses with their sizes in bytes.
-        """
-        return self._update(request)
-
-    def _call(self, method: Callable[..., Any], name: str, request: Any) -> Any:
+    def _call(self, method: str, request: Any) -> Any:
         try:
-            return method(request)
+            return getattr(self._stub, method)(request)
         except grpc.RpcError as error:
-            raise failed(name, error) from error
-
-    def _ended(self) -> str:
-        return f"the source ended before it answered on port {self._port}{self._last_lines()}"
+            raise failed(method, error) from error
 
     def _last_lines(self) -> str:
         if self._process is None:
             return ""
-        self._process.wait_for_lines() if self._process.ended else None
+        if self._process.ended:
+            self._process.wait_for_lines()
         return "".join(f"\n  {line}" for line in self._process.lines)
 
 

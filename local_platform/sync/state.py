@@ -13,10 +13,9 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from local_platform.sync.errors import InputError
 
@@ -24,6 +23,8 @@ FORMAT = 1
 STATE, LOCK = "state.json", "lock"
 START_STATE = "{}"
 """The first state: sources of the Connector SDK fail without one. [O]"""
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)
+"""What reading a file raises that is no state."""
 
 
 @dataclass
@@ -32,13 +33,13 @@ class TableState:
 
     Args:
         key: its key columns.
-        columns: all that were ever sent; others in the table are somebody else's.
         rows: how many rows were sent.
+        columns: all that were ever sent; others in the table are somebody else's.
     """
 
     key: list[str]
-    columns: list[str] = field(default_factory=list)
     rows: int = 0
+    columns: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -49,8 +50,8 @@ class State:
         schema, mode, naming: what it was made with.
         state: the source's own state, byte for byte.
         clock: the last `_fivetran_synced`, in milliseconds since 1970.
-        resync: when a resync began that has not ended yet, in milliseconds since 1970.
         tables: what was loaded, by `schema.table`.
+        resync: when a resync began that has not ended yet, in milliseconds since 1970.
     """
 
     schema: str
@@ -58,24 +59,15 @@ class State:
     naming: str
     state: str = START_STATE
     clock: int = 0
-    resync: int | None = None
     tables: dict[str, TableState] = field(default_factory=dict)
+    resync: int | None = None
 
     def save(self, directory: Path) -> None:
         """Replace the file, such that it is durable on return."""
-        content: dict[str, Any] = {
-            "format": FORMAT,
-            "schema": self.schema,
-            "mode": self.mode,
-            "naming": self.naming,
-            "state": self.state,
-            "clock": instant(self.clock),
-            "tables": {
-                name: {"key": each.key, "rows": each.rows, "columns": each.columns}
-                for name, each in self.tables.items()
-            },
-        }
-        if self.resync is not None:
+        content = {"format": FORMAT, **asdict(self), "clock": instant(self.clock)}
+        if self.resync is None:
+            del content["resync"]
+        else:
             content["resync"] = instant(self.resync)
         beside = directory / f"{STATE}.new"
         with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:  # noqa: PTH123
@@ -102,18 +94,15 @@ def load(directory: Path, schema: str, mode: str, naming: str, *, resync: bool) 
         return new
     try:
         found = _parse(path.read_bytes())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except UNREADABLE as error:
         if resync:
             return new
         raise _unusable(f"cannot be read ({type(error).__name__})") from error
     if resync:
         tables = found.tables if found.schema == schema and found.naming == naming else {}
         return State(schema, mode, naming, clock=found.clock, tables=tables)
-    for what, there, given in (
-        ("schema", found.schema, schema),
-        ("mode", found.mode, mode),
-        ("naming", found.naming, naming),
-    ):
+    for what in ("schema", "mode", "naming"):
+        there, given = getattr(found, what), getattr(new, what)
         if there != given:
             raise _unusable(f"is of the {what} {there}, not {given}")
     return found
@@ -123,7 +112,7 @@ def reached(directory: Path) -> State | None:
     """What the syncs of a directory have reached; None if nothing yet, or if it cannot be read."""
     try:
         return _parse((directory / STATE).read_bytes())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except UNREADABLE:
         return None
 
 
@@ -135,7 +124,7 @@ def _parse(content: bytes) -> State:
     if not all(isinstance(each, str) for each in texts.values()):
         raise TypeError("not a string")
     tables = {
-        name: TableState(list(each["key"]), list(each.get("columns", [])), int(each["rows"]))
+        name: TableState(list(each["key"]), int(each["rows"]), list(each.get("columns", [])))
         for name, each in read["tables"].items()
     }
     resync = milliseconds(read["resync"]) if "resync" in read else None

@@ -10,6 +10,7 @@ import base64
 import re
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,47 +20,44 @@ import pyarrow.compute as pc
 from destination.sdk import common_pb2 as common
 from local_platform.sync.types import BOOLEAN, MAX_DIGITS, STRING, UTC_DATETIME, Type
 
-Texts = tuple[Type, pa.Array]
+Texts = tuple[Type | None, pa.Array]
 NUL = "\0"
 DATE_LENGTH = len("2007-12-03")
-INTEGER_TYPES = {"short": common.SHORT, "int": common.INT, "long": common.LONG}
 JAVA_PLAIN = (1e-3, 1e7)
 """Java writes absolute values from the first up to the second without an exponent."""
 
 
 def texts(kind: str, values: Sequence[Any]) -> Texts:
-    """The texts of values that came as one member of ValueType's oneof, and their type."""
+    """The texts of values that came as one member of ValueType's oneof, and their type, if any."""
     return CONVERSIONS[kind](values)
 
 
-def _integers(kind: int) -> Callable[[Sequence[int]], Texts]:
-    def convert(values: Sequence[int]) -> Texts:
-        array = pa.array(values, pa.int64())
-        largest = pc.min_max(array).as_py()
-        digits = max(len(str(abs(each))) for each in largest.values())
-        return Type(kind, digits), array.cast(pa.string())
+def _nulls(values: Sequence[Any]) -> Texts:
+    return None, pa.nulls(len(values), pa.string())
 
-    return convert
+
+def _integers(kind: int, values: Sequence[int]) -> Texts:
+    array = pa.array(values, pa.int64())
+    largest = pc.min_max(array).as_py()
+    digits = max(len(str(abs(each))) for each in largest.values())
+    return Type(kind, digits), array.cast(pa.string())
 
 
 def _booleans(values: Sequence[bool]) -> Texts:
     return BOOLEAN, pa.array(values, pa.bool_()).cast(pa.string())
 
 
-def _floats(kind: int, dtype: type[np.floating[Any]]) -> Callable[[Sequence[float]], Texts]:
-    def convert(values: Sequence[float]) -> Texts:
-        array = np.asarray(values, dtype)
-        written = pa.array(array).cast(pa.string())
-        whole = pc.equal(pc.find_substring(written, "."), -1)
-        written = pc.if_else(whole, pc.binary_join_element_wise(written, ".0", ""), written)
-        size = np.abs(array)
-        plain = (size >= JAVA_PLAIN[0]) & (size < JAVA_PLAIN[1]) | (size == 0)
-        if not plain.all():
-            others = iter([_java_float(each) for each in array[~plain]])
-            written = pc.replace_with_mask(written, pa.array(~plain), pa.array(others, pa.string()))
-        return Type(kind), written
-
-    return convert
+def _floats(kind: int, dtype: type[np.floating[Any]], values: Sequence[float]) -> Texts:
+    array = np.asarray(values, dtype)
+    written = pa.array(array).cast(pa.string())
+    whole = pc.equal(pc.find_substring(written, "."), -1)
+    written = pc.if_else(whole, pc.binary_join_element_wise(written, ".0", ""), written)
+    size = np.abs(array)
+    plain = (size >= JAVA_PLAIN[0]) & (size < JAVA_PLAIN[1]) | (size == 0)
+    if not plain.all():
+        others = pa.array([_java_float(each) for each in array[~plain]], pa.string())
+        written = pc.replace_with_mask(written, pa.array(~plain), others)
+    return Type(kind), written
 
 
 def _java_float(value: np.floating[Any]) -> str:
@@ -88,11 +86,8 @@ def _decimals(values: Sequence[str]) -> Texts:
     return Type(common.DECIMAL, max(whole + scale, 1), scale), pa.array(written, pa.string())
 
 
-def _strings(kind: int) -> Callable[[Sequence[str]], Texts]:
-    def convert(values: Sequence[str]) -> Texts:
-        return Type(kind), pa.array(values, pa.string())
-
-    return convert
+def _strings(kind: int, values: Sequence[str]) -> Texts:
+    return Type(kind), pa.array(values, pa.string())
 
 
 def _binaries(values: Sequence[bytes]) -> Texts:
@@ -100,21 +95,15 @@ def _binaries(values: Sequence[bytes]) -> Texts:
     return Type(common.BINARY), pa.array(encoded, pa.string())
 
 
-def _moments(kind: int, suffix: str = "") -> Callable[[Sequence[Any]], Texts]:
+def _moments(kind: Type, suffix: str, values: Sequence[Any]) -> Texts:
     """Date-times, of seconds and nanoseconds, with a fraction as Java prints it."""
-
-    def convert(values: Sequence[Any]) -> Texts:
-        seconds = np.array([each.seconds for each in values], "datetime64[s]")
-        nanos = [each.nanos for each in values]
-        written = np.datetime_as_string(seconds)
-        if any(nanos):
-            ends = [f"{_fraction(each)}{suffix}" for each in nanos]
-            pairs = zip(written.tolist(), ends, strict=True)
-            return Type(kind), pa.array([begin + end for begin, end in pairs], pa.string())
-        array = pa.array(written.tolist(), pa.string())
-        return Type(kind), pc.binary_join_element_wise(array, suffix, "") if suffix else array
-
-    return convert
+    seconds = np.array([each.seconds for each in values], "datetime64[s]")
+    written = np.datetime_as_string(seconds).tolist()
+    if any(each.nanos for each in values):
+        pairs = zip(written, values, strict=True)
+        written = [begin + _fraction(each.nanos) for begin, each in pairs]
+    array = pa.array(written, pa.string())
+    return kind, pc.binary_join_element_wise(array, suffix, "") if suffix else array
 
 
 def _fraction(nanos: int) -> str:
@@ -128,25 +117,26 @@ def _dates(values: Sequence[Any]) -> Texts:
 
 def _times(values: Sequence[Any]) -> Texts:
     """Times of day, as text: sources have no such type. [C]"""
-    seconds = np.array([each.seconds for each in values], "datetime64[s]")
-    clock = [text[DATE_LENGTH + 1 :] for text in np.datetime_as_string(seconds).tolist()]
-    ends = [_fraction(each.nanos) for each in values]
-    return STRING, pa.array([a + b for a, b in zip(clock, ends, strict=True)], pa.string())
+    _, written = _moments(STRING, "", values)
+    return STRING, pc.utf8_slice_codeunits(written, DATE_LENGTH + 1)
 
 
 CONVERSIONS: dict[str, Callable[[Sequence[Any]], Texts]] = {
+    "null": _nulls,
     "bool": _booleans,
-    **{name: _integers(kind) for name, kind in INTEGER_TYPES.items()},
-    "float": _floats(common.FLOAT, np.float32),
-    "double": _floats(common.DOUBLE, np.float64),
+    "short": partial(_integers, common.SHORT),
+    "int": partial(_integers, common.INT),
+    "long": partial(_integers, common.LONG),
+    "float": partial(_floats, common.FLOAT, np.float32),
+    "double": partial(_floats, common.DOUBLE, np.float64),
     "naive_date": _dates,
-    "naive_datetime": _moments(common.NAIVE_DATETIME),
-    "utc_datetime": _moments(UTC_DATETIME.kind, "Z"),
+    "naive_datetime": partial(_moments, Type(common.NAIVE_DATETIME), ""),
+    "utc_datetime": partial(_moments, UTC_DATETIME, "Z"),
     "decimal": _decimals,
     "binary": _binaries,
-    "string": _strings(common.STRING),
-    "json": _strings(common.JSON),
-    "xml": _strings(common.XML),
+    "string": partial(_strings, common.STRING),
+    "json": partial(_strings, common.JSON),
+    "xml": partial(_strings, common.XML),
     "naive_time": _times,
 }
 

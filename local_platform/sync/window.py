@@ -113,12 +113,7 @@ class Window:
 
     def texts(self, name: str, kind: Type) -> pa.ChunkedArray:
         """The texts of a column in the notation of a type."""
-        arrays = [
-            widened(chunk.columns[name].texts, kind)
-            if name in chunk.columns
-            else pa.nulls(len(chunk.operations), pa.string())
-            for chunk in self.chunks
-        ]
+        arrays = [widened(chunk.cells(name).texts, kind) for chunk in self.chunks]
         return pa.chunked_array(arrays, pa.string())
 
     def release(self, name: str) -> None:
@@ -128,13 +123,7 @@ class Window:
 
     def carried(self, name: str) -> Mask:
         """Which records have a column."""
-        masks = [
-            chunk.columns[name].carried
-            if name in chunk.columns
-            else np.zeros(len(chunk.operations), np.bool_)
-            for chunk in self.chunks
-        ]
-        return np.concatenate(masks)
+        return np.concatenate([chunk.cells(name).carried for chunk in self.chunks])
 
 
 def key_codes(window: Window, table: str, key: Mapping[str, Type]) -> tuple[Positions, int]:

@@ -4,10 +4,10 @@ import pytest
 
 from local_platform.sync.errors import InputError
 from local_platform.sync.names import (
+    RULES,
     SYSTEM_COLUMNS,
     Names,
     column_name,
-    rules,
     schema_name,
     table_name,
 )
@@ -56,4 +56,4 @@ def test_names_that_become_empty_are_an_error(name: str) -> None:
 
 
 def test_names_of_the_source_stay_as_they_are() -> None:
-    assert [rule("My Name1") for rule in rules("source")] == ["My Name1"] * 3
+    assert [rule("My Name1") for rule in RULES["source"]] == ["My Name1"] * 3

@@ -10,7 +10,7 @@ from local_platform.sync.state import State, TableState, instant, load, locked, 
 
 STATE = State(
     "shop", "soft-delete", "fivetran", ' {"a": 1}', 1_764_086_400_123,
-    tables={"shop.t": TableState(["id"], ["id", "name"], 12)},
+    tables={"shop.t": TableState(["id"], 12, ["id", "name"])},
 )  # fmt: skip
 
 

@@ -23,7 +23,7 @@ from destination_tester.stored import (
 )
 from local_platform.sync.errors import SourceError
 from local_platform.sync.history import versions
-from local_platform.sync.names import Names, same_name
+from local_platform.sync.names import Names
 from local_platform.sync.records import Gatherer
 from local_platform.sync.types import Type
 from local_platform.sync.window import Rows, Window, collapse
@@ -54,7 +54,7 @@ Event = tuple[common.RecordType, dict[str, Any], int]
 
 def window(chunks: Sequence[Sequence[Event]]) -> tuple[Window, list[Event]]:
     """A window of chunks; an event's number is the milliseconds since the one before it."""
-    gatherer = Gatherer(Names("columns", same_name), lambda _: True, keyless=False)
+    gatherer = Gatherer(Names("columns", str), lambda _: True, keyless=False)
     made, flat, arrival = Window(), [], 100
     for chunk in chunks:
         for operation, row, later in chunk:
@@ -183,7 +183,7 @@ def test_key_without_a_value_stops_and_names_no_value(key: dict[str, Any]) -> No
 
 
 def test_keys_that_are_stored_as_one_are_one() -> None:
-    gatherer = Gatherer(Names("columns", same_name), lambda _: True, keyless=False)
+    gatherer = Gatherer(Names("columns", str), lambda _: True, keyless=False)
     made = Window()
     for number in ("1", "1.0", "1E0", "-0", "0.00"):
         one = common.ValueType(decimal=number)
