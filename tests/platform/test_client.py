@@ -1,6 +1,7 @@
 """The client of Fivetran's API, against the platform's."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -59,6 +60,14 @@ def test_simulated_syncs_end_as_they_are_told(fivetran: Fivetran, served: Served
     bad = simulated(fivetran, served, "sim_bad", "fail")
     with pytest.raises(SyncFailedError, match="a simulated failure"):
         fivetran.wait(bad, fivetran.sync(bad), 10, poll=0)
+    with served.stranger() as http:
+        for connection in (good, bad):
+            assert "Checkpoints" in http.get(f"/connections/{connection}").text
+            for path in ("runs", "tables"):
+                assert http.get(f"/connections/{connection}/{path}").status_code == 200
+        runs = re.findall(r'href="(/runs/\w+)"', http.get(f"/connections/{bad}/runs").text)
+        assert len(set(runs)) == 1
+        assert "a simulated failure" in http.get(runs[0]).text
     slow = simulated(fivetran, served, "sim_slow", "succeed")
     with pytest.raises(TimedOutError):
         fivetran.wait(slow, fivetran.sync(slow), 0.05, poll=0.1)

@@ -91,16 +91,16 @@ def live(progress: Progress | None, ended: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         progress: of the sync that is under way, if there is one.
-        ended: the report of a sync to show otherwise.
+        ended: the report of a sync to show otherwise; what it lacks is shown as nothing.
     """
     lines = list(progress.lines)[-LINES:] if progress else []
-    report = progress.report() if progress else ended
-    tables = report.get("tables", {})
+    report = progress.report() if progress else Progress().report() | ended
+    tables = report["tables"]
     most = max((each["received"] for each in tables.values()), default=0)
     return {
         "running": progress is not None, "report": report, "lines": lines,
         "tables": tables, "most": most or 1,
-        "charts": charts.rates(report["samples"]) if report.get("samples") else [],
+        "charts": charts.rates(report["samples"]) if report["samples"] else [],
         "received": sum(each["received"] for each in tables.values()),
         "sent": sum(each["sent"] for each in tables.values()),
     }  # fmt: skip
