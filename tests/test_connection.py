@@ -93,7 +93,7 @@ def test_test_of_the_form_meets_no_connection_that_idled_for_too_long(
 ) -> None:
     patient.configuration = password_server.configuration
     with password_server.connect() as connection:
-        connection.execute("ALTER ROLE postgres SET idle_session_timeout TO '500ms'")
+        connection.execute("ALTER ROLE postgres SET idle_session_timeout TO '2s'")
         try:
             before = sessions_of(password_server)
             assert patient.create(TABLE).success

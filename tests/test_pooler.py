@@ -5,7 +5,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -89,12 +89,13 @@ def test_samples_arrive_through_a_pooler(
 
 
 def test_what_others_leave_in_a_pooled_session_changes_nothing(
-    port: int, pooler: str, schema: str, tmp_path: Path
+    port: int, pooler: str, password_server: OwnServer, schema: str, tmp_path: Path
 ) -> None:
     leaving = (
         "SET client_encoding TO LATIN1", "SET search_path TO public", "SET DateStyle TO 'SQL, DMY'",
-        "SET default_transaction_isolation TO serializable", "SET statement_timeout TO '10ms'",
+        "SET default_transaction_isolation TO serializable",
         "SET default_transaction_read_only TO on", "SET exit_on_error TO on",
+        "SET statement_timeout TO '10ms'",  # the last, since it would hold for the others
     )  # fmt: skip
     with psycopg.connect(pooler, autocommit=True, prepare_threshold=None) as other:
         for statement in leaving:
@@ -107,7 +108,7 @@ def test_what_others_leave_in_a_pooled_session_changes_nothing(
             writing = [calls.submit(client.write, TABLE, replace=[rows]) for _ in range(8)]
             assert all(each.result().success for each in writing)
     query = psycopg.sql.SQL("SELECT count(*), min(text), max(text) FROM {}")
-    with closing(psycopg.connect(pooler, client_encoding="UTF8")) as connection:
+    with password_server.connect() as connection:
         found = connection.execute(query.format(psycopg.sql.Identifier(schema, "t"))).fetchall()
     assert found == [(5000, "é 日本 😀", "é 日本 😀")]
 
