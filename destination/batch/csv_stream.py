@@ -19,7 +19,7 @@ from destination.memory import FORMS, Reservation
 from destination.schema import INTEGER_TYPES
 
 BLOCKS_AHEAD = 4
-"""How many are read ahead of their rows."""
+"""How many are read ahead of their rows. Two at least: where rows end, Arrow finds in the next one."""
 WIDE_COLUMNS, WIDE_BLOCKS = 128, 2
 """From so many columns on, so many blocks are read as one: each costs a call or more a column."""
 CARRIAGE_RETURN = b"\r"

@@ -64,14 +64,15 @@ def blocks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @contextmanager
-def block_bytes(size: int) -> Iterator[None]:
-    whole = csv_stream.BLOCK_BYTES
-    csv_stream.BLOCK_BYTES = size
+def block_bytes(size: int, wide: int = csv_stream.WIDE_COLUMNS) -> Iterator[None]:
+    whole, columns = csv_stream.BLOCK_BYTES, csv_stream.WIDE_COLUMNS
+    csv_stream.BLOCK_BYTES, csv_stream.WIDE_COLUMNS = size, wide
     reader.WHOLE_BYTES = 0
     try:
         yield
     finally:
         csv_stream.BLOCK_BYTES = reader.WHOLE_BYTES = whole
+        csv_stream.WIDE_COLUMNS = columns
 
 
 TEXTS = st.text(st.characters(codec="utf-8")) | st.sampled_from(
@@ -82,13 +83,17 @@ TEXTS = st.text(st.characters(codec="utf-8")) | st.sampled_from(
 @given(
     rows=st.lists(st.tuples(TEXTS, st.integers(0, 9), TEXTS), max_size=50),
     size=st.integers(32, 128) | st.sampled_from([512, 4096]),
+    wide=st.sampled_from([1, csv_stream.WIDE_COLUMNS]),
 )
 def test_streamed_rows_come_back_whatever_they_hold_and_however_blocks_fall(
-    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, int, str]], size: int
+    tmp_path_factory: pytest.TempPathFactory,
+    rows: list[tuple[str, int, str]],
+    size: int,
+    wide: int,
 ) -> None:
     cells = [[first, str(number), last] for first, number, last in rows]
     content = jackson.encode(["text", "number", "last"], cells, NULL)
-    with block_bytes(size):
+    with block_bytes(size, wide):
         columns = TEXT, NUMBER, Column("last", DataType.STRING)
         found = read(tmp_path_factory.getbasetemp(), content, *columns)
     assert found == [(stored(first), number, stored(last)) for first, number, last in rows]
