@@ -94,6 +94,7 @@ def _start_over(
     """Delete each record's versions from its earliest start on, and close those before it."""
     count = 0
     for rows in gather(session, target, sources):
+        # Of few rows, the search would cost a round trip more than it spares.
         if isinstance(rows, Carried) or _any_later(rows, target, record):
             rows.execute(forgetting_later, target, record)
         rows.execute(closing_earlier, target, record)

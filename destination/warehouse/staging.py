@@ -76,15 +76,7 @@ class Staged:
         return self.clause.c[MASK]
 
     def execute(self, build: Build, *content: Hashable) -> int:
-        """Execute a statement about the rows.
-
-        Args:
-            build: makes it.
-            content: its further arguments.
-
-        Returns:
-            How many rows it changed.
-        """
+        """Execute a statement about the rows; see `Carried.execute`."""
         return self.session.execute(build(self.session, self, *content))
 
     def nulls(self, name: str) -> int:

@@ -86,6 +86,9 @@ def test_killed_during_a_sync_it_comes_up_whole_and_goes_on(tmp_path: Path) -> N
         assert found == before
         runs = platform.http.get("/runs").text
         assert "interrupted" in runs
+        pages = [path, *re.findall(r'href="(/runs/\w+)"', runs)]
+        assert len(set(pages)) == 2
+        assert all("the platform was stopped" in platform.http.get(page).text for page in pages)
         platform.send("POST", f"{path}/sync")
         assert platform.ended(path)["failed_at"] is None
         tables = platform.http.get(f"{path}/tables/shop.orders").text
