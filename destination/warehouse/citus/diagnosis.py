@@ -21,7 +21,7 @@ from destination.warehouse.citus.errors import (
     violated,
 )
 from destination.warehouse.postgres.contract import begin
-from destination.warehouse.postgres.driver import as_sqlalchemy, driver_of
+from destination.warehouse.postgres.driver import driver_of, execute
 from destination.warehouse.postgres.errors import sqlstate, table_of
 from destination.warehouse.postgres.reworded import RewordedError
 
@@ -108,9 +108,7 @@ def _by_catalog(connection: sa.Connection, error: DBAPIError) -> DBAPIError | No
 
 
 def _rows(connection: sa.Connection, query: LiteralString, table: str) -> Sequence[tuple[str, ...]]:
-    driver = driver_of(connection)
-    with as_sqlalchemy(driver, query):
-        return driver.execute(query, {"table": table}).fetchall()
+    return execute(connection, query, {"table": table}).fetchall()
 
 
 def _names_in(error: DBAPIError) -> set[str]:

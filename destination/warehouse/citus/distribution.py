@@ -7,7 +7,7 @@ from typing import LiteralString
 import sqlalchemy as sa
 from psycopg import sql
 
-from destination.warehouse.postgres.driver import as_sqlalchemy, driver_of, names_of
+from destination.warehouse.postgres.driver import execute, names_of
 from destination.warehouse.postgres.session import PostgresSession
 
 WANTED: LiteralString = """
@@ -93,7 +93,5 @@ def _literal(table: sa.Table) -> sql.Literal:
 
 
 def _ask(session: PostgresSession, query: sql.Composed) -> object:
-    driver = driver_of(session.connection)
-    with as_sqlalchemy(driver, query.as_string()):
-        row = driver.execute(query).fetchone()
+    row = execute(session.connection, query).fetchone()
     return None if row is None else row[0]

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from destination.cancellation import Cancellation
 from destination.warehouse.citus.errors import LOST
-from destination.warehouse.postgres.driver import as_sqlalchemy, driver_of
+from destination.warehouse.postgres.driver import driver_of, execute
 from destination.warehouse.postgres.reworded import RewordedError
 
 SETTLED = "citus.settled"
@@ -75,9 +75,7 @@ def _warn(engine: sa.Engine) -> None:
 
 def _prepared(connection: sa.Connection) -> dict[str, str]:
     """What is prepared, each with its node."""
-    driver = driver_of(connection)
-    with as_sqlalchemy(driver, PREPARED):
-        answers = driver.execute(PREPARED).fetchall()
+    answers = execute(connection, PREPARED).fetchall()
     for node, success, _, role in answers:
         if not success:
             raise _lost(SILENT.format(node, role))

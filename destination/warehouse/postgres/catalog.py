@@ -13,7 +13,7 @@ from destination.errors import RequestError
 from destination.remembered import Remembered
 from destination.warehouse.base import Session
 from destination.warehouse.naming import Naming
-from destination.warehouse.postgres.driver import as_sqlalchemy, driver_of, names_of
+from destination.warehouse.postgres.driver import execute, names_of
 from destination.warehouse.postgres.marks import is_mark
 from destination.warehouse.postgres.types import described_column
 from destination.warehouse.stored import StoredColumn, StoredTable, TableName
@@ -117,9 +117,7 @@ def find_table(session: Session, name: TableName) -> StoredTable | None:
     Raises:
         RequestError: if a view has the name.
     """
-    driver = driver_of(session.connection)
-    with as_sqlalchemy(driver, TABLE_QUERY):
-        row = driver.execute(description(session, name)).fetchone()
+    row = execute(session.connection, description(session, name)).fetchone()
     return None if row is None else described(session, name, *row)
 
 
@@ -153,16 +151,14 @@ def described(
 def _equalities(session: Session, name: TableName) -> tuple[tuple[str, str], ...]:
     """The operators by which columns of a key compare, where those are not PostgreSQL's own."""
     stored = session.schema(name.schema), session.name(name.table)
-    driver = driver_of(session.connection)
-    with as_sqlalchemy(driver, EQUALITY_QUERY):
-        return tuple(driver.execute(EQUALITY_QUERY, [str(each) for each in stored]).fetchall())
+    rows = execute(session.connection, EQUALITY_QUERY, [str(each) for each in stored])
+    return tuple(rows.fetchall())
 
 
 def plain_key(session: Session, target: StoredTable) -> str | None:
     """The definition of a table's key, if its index can be dropped and rebuilt unchanged."""
-    driver, (table, _) = driver_of(session.connection), names_of(target.clause)
-    with as_sqlalchemy(driver, PLAIN_KEY_QUERY):
-        row = driver.execute(PLAIN_KEY_QUERY, (table.as_string(),)).fetchone()
+    table, _ = names_of(target.clause)
+    row = execute(session.connection, PLAIN_KEY_QUERY, (table.as_string(),)).fetchone()
     return None if row is None else str(row[0])
 
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from psycopg import sql
 
 from destination.warehouse.base import Session
-from destination.warehouse.postgres.driver import as_sqlalchemy, driver_of, names_of
+from destination.warehouse.postgres.driver import as_sqlalchemy, driver_of, execute, names_of
 from destination.warehouse.stored import StoredTable
 
 
@@ -42,9 +42,8 @@ COMMENTS: LiteralString = """
 def of(session: Session, table: sa.Table) -> list[Comment]:
     """All comments of a table, its columns, constraints and indexes."""
     name, _ = names_of(table)
-    driver = driver_of(session.connection)
-    with as_sqlalchemy(driver, COMMENTS):
-        return [Comment(*row) for row in driver.execute(COMMENTS, {"table": name.as_string()})]
+    found = execute(session.connection, COMMENTS, {"table": name.as_string()})
+    return [Comment(*row) for row in found]
 
 
 @contextmanager

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, cast
+from typing import Any, LiteralString, cast
 
 import psycopg
 import sqlalchemy as sa
@@ -20,6 +20,21 @@ SEND_BUFFER_BYTES = 4 << 20
 def driver_of(connection: sa.Connection) -> psycopg.Connection[Any]:
     """The driver's connection."""
     return cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+
+
+def execute(
+    connection: sa.Connection,
+    query: LiteralString | sql.Composed,
+    values: Sequence[object] | Mapping[str, object] | None = None,
+) -> psycopg.Cursor[Any]:
+    """Execute what SQLAlchemy cannot express.
+
+    Raises:
+        DBAPIError: as SQLAlchemy raises errors of its own statements.
+    """
+    driver = driver_of(connection)
+    with as_sqlalchemy(driver, query if isinstance(query, str) else query.as_string()):
+        return driver.execute(query, values)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 
 from destination.warehouse.base import Session
 from destination.warehouse.postgres.contract import begin
-from destination.warehouse.postgres.driver import as_sqlalchemy, driver_of
+from destination.warehouse.postgres.driver import as_sqlalchemy, driver_of, execute
 from destination.warehouse.postgres.errors import LOCK_NOT_AVAILABLE, sqlstate, table_of
 from destination.warehouse.stored import TableName
 
@@ -122,9 +122,7 @@ def holders_of(connection: sa.Connection, number: int) -> str:
 
 def others_wait(connection: sa.Connection, table: str) -> bool:
     """Whether somebody waits for a lock on a table, which is named as PostgreSQL quotes it."""
-    driver = driver_of(connection)
-    with as_sqlalchemy(driver, WAITING):
-        return driver.execute(WAITING, (table,)).fetchone() == (True,)
+    return execute(connection, WAITING, (table,)).fetchone() == (True,)
 
 
 @contextmanager

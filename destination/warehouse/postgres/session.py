@@ -39,7 +39,7 @@ from destination.warehouse.postgres import carrying, catalog, comments, conversi
 from destination.warehouse.postgres.contract import LOCK_TIMEOUT
 from destination.warehouse.postgres.copying import Copying
 from destination.warehouse.postgres.ddl import AlterColumnType
-from destination.warehouse.postgres.driver import as_sqlalchemy, driver_of, names_of
+from destination.warehouse.postgres.driver import execute, names_of
 from destination.warehouse.postgres.errors import LOCK_NOT_AVAILABLE, sqlstate, value_refusal
 from destination.warehouse.postgres.expressions import PostgresExpressions
 from destination.warehouse.postgres.marks import Mark
@@ -394,7 +394,4 @@ class PostgresSession(PostgresExpressions, Session):
 
     def execute_raw(self, *statements: sql.Composable) -> None:
         """Execute statements that SQLAlchemy cannot express, in one round trip."""
-        statement = sql.SQL("; ").join(statements)
-        driver = driver_of(self.connection)
-        with as_sqlalchemy(driver, statement.as_string()):
-            driver.execute(statement)
+        execute(self.connection, sql.SQL("; ").join(statements))
