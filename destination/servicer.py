@@ -24,7 +24,7 @@ from destination.sdk import destination_sdk_pb2 as sdk
 from destination.sdk import destination_sdk_pb2_grpc as sdk_grpc
 from destination.telemetry.metrics import Metric
 from destination.warehouse import altering, history, loading, tables
-from destination.warehouse.base import Session
+from destination.warehouse.base import Landed, Session
 from destination.warehouse.kind import ConfigurationTest, Warehouse
 from destination.warehouse.pool import WarehousePool
 from destination.warehouse.stored import TableName
@@ -48,9 +48,16 @@ class _Call:
     def transact(self, work: Callable[[Session], Result]) -> Result:
         return self.warehouse.transact(str(self.name), work, self.cancellation)
 
-    def load(self, work: Callable[[Session], Loaded]) -> Loaded:
-        """As `transact`, for work that locks the table first; the rows are counted."""
-        loaded = self.warehouse.transact(str(self.name), work, self.cancellation, self.name)
+    def transact_once(
+        self,
+        work: Callable[[Session], tuple[Result, Landed | None]],
+        table: TableName | None = None,
+    ) -> Result:
+        return self.warehouse.transact_once(str(self.name), work, self.cancellation, table)
+
+    def load(self, work: Callable[[Session], tuple[Loaded, Landed | None]]) -> Loaded:
+        """As `transact_once`, for work that locks the table first; the rows are counted."""
+        loaded = self.transact_once(work, self.name)
         for kind, rows in asdict(loaded).items():
             if rows:
                 telemetry.add(Metric.ROWS, rows, {"fivetran.row.kind": kind})
@@ -142,7 +149,7 @@ class Servicer(sdk_grpc.DestinationConnectorServicer):
         self, request: sdk.CreateTableRequest, call: _Call
     ) -> tuple[sdk.CreateTableResponse, str]:
         table = wire.table_from_wire(request.table)
-        call.transact(lambda session: tables.create(session, call.name, table))
+        call.transact_once(lambda session: (None, tables.create(session, call.name, table)))
         return sdk.CreateTableResponse(success=True), f"created, {len(table.columns)} columns"
 
     @_answered(sdk.AlterTableResponse)
@@ -194,7 +201,7 @@ class Servicer(sdk_grpc.DestinationConnectorServicer):
             delete=files.ends(request.delete_files),
         )
         loaded = call.load(
-            lambda session: history.write_history_batch(session, call.name, table, batch)
+            lambda session: (history.write_history_batch(session, call.name, table, batch), None)
         )
         return sdk.WriteBatchResponse(success=True), f"history batch written: {loaded}"
 

@@ -29,6 +29,8 @@ from destination.warehouse.stored import StoredColumn, StoredTable, TableName
 
 Result = TypeVar("Result")
 Commented = sa.Table | sa.Column[Any]
+Landed = Callable[["Session"], bool]
+"""Tells in a later session whether the work of this one was committed."""
 Parameters = Mapping[str, Any]
 """The values of a statement that carries rows, by the names of their parameters."""
 
@@ -55,14 +57,11 @@ class Session(Expressions, ABC):
 
     Attributes:
         carrying: whether statements may carry rows.
-        landed: says in a later session whether this one's work was committed; None for work that may
-            be repeated.
         progress: how far it has come, for the log.
     """
 
     traits: Traits
     carrying: bool = True
-    landed: Callable[[Session], bool] | None = None
 
     def __init__(self, connection: sa.Connection, cancellation: Cancellation) -> None:
         self.connection = connection
@@ -234,8 +233,8 @@ class Session(Expressions, ABC):
         """A stored column's value as one of another type; a DECIMAL keeps all its digits."""
 
     @abstractmethod
-    def has_written(self, table: sa.Table) -> Callable[[Session], bool]:
-        """Says in a later session whether the rows that this one writes to a table were committed."""
+    def has_written(self, table: sa.Table) -> Landed:
+        """Tells in a later session whether the rows that this one writes to a table were committed."""
 
     @abstractmethod
     def create_staging(self, columns: Sequence[sa.Column[Any]]) -> sa.Table:

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 from destination.cancellation import Cancellation
 from destination.form import ConditionalFields, Field
-from destination.warehouse.base import Result, Session, Traits
+from destination.warehouse.base import Landed, Result, Session, Traits
 from destination.warehouse.stored import TableName
 
 Configuration = TypeVar("Configuration", bound=Hashable)
@@ -20,10 +20,10 @@ class Warehouse(ABC):
     """A warehouse that a configuration leads to."""
 
     @abstractmethod
-    def transact(
+    def transact_once(
         self,
         subject: str,
-        work: Callable[[Session], Result],
+        work: Callable[[Session], tuple[Result, Landed | None]],
         cancellation: Cancellation,
         table: TableName | None = None,
     ) -> Result:
@@ -31,7 +31,8 @@ class Warehouse(ABC):
 
         Args:
             subject: what the work is about, for error messages.
-            work: what to do; it may run several times, each from the beginning.
+            work: what to do; it may run several times, each from the beginning. With its result it
+                returns how to find out whether it was committed; None where it may be repeated.
             cancellation: gives the work up.
             table: what the work locks first, if it does; the warehouse may begin with that.
 
@@ -40,6 +41,12 @@ class Warehouse(ABC):
             UnreachableError: if it could not be reached or kept failing.
             CancelledError: if the work was given up; then nothing of it is applied.
         """
+
+    def transact(
+        self, subject: str, work: Callable[[Session], Result], cancellation: Cancellation
+    ) -> Result:
+        """As `transact_once`, for work that may be repeated."""
+        return self.transact_once(subject, lambda session: (work(session), None), cancellation)
 
     @abstractmethod
     def read(

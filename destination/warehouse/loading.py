@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from destination.errors import RequestError
 from destination.rows import RowSource
 from destination.schema import Table
-from destination.warehouse.base import Session
+from destination.warehouse.base import Landed, Session
 from destination.warehouse.carried import carry, gather
 from destination.warehouse.chains import folded
 from destination.warehouse.merging import replace
@@ -39,8 +39,14 @@ class Loaded:
         return f"{self.replaced} rows replaced, {self.updated} updated, {self.deleted} deleted"
 
 
-def write_batch(session: Session, name: TableName, table: Table, batch: Batch) -> Loaded:
+def write_batch(
+    session: Session, name: TableName, table: Table, batch: Batch
+) -> tuple[Loaded, Landed | None]:
     """Apply replace, update and delete files to a table, in this order.
+
+    Returns:
+        How many rows there were, and how to find out whether they were committed: rows without a key
+        must not be appended again.
 
     Raises:
         RequestError: if the table in the warehouse does not match the request.
@@ -53,11 +59,13 @@ def write_batch(session: Session, name: TableName, table: Table, batch: Batch) -
             f"{target.name} has no primary key, so its rows cannot be updated or deleted: re-sync "
             f"the table"
         )
-    return Loaded(
+    landed = None if key or not batch.replace else session.has_written(target.clause)
+    loaded = Loaded(
         replaced=replace(session, target, key, batch.replace),
         updated=_update(session, target, table, key, batch.update),
         deleted=_delete(session, target, key, batch.delete),
     )
+    return loaded, landed
 
 
 def _update(

@@ -94,7 +94,6 @@ def _append(session: Session, target: StoredTable, sources: Sequence[RowSource])
 
     No savepoint: rows written in one do not have the number of the transaction.
     """
-    session.landed = session.has_written(target.clause)
     carried = carry(session, target, sources)
     if carried is not None:
         return sum(rows.execute(inserting, target) for rows in carried)

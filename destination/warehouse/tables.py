@@ -18,7 +18,7 @@ from sqlalchemy.types import TypeEngine
 from destination.errors import RequestError
 from destination.remembered import Remembered
 from destination.schema import ACTIVE, END, START, Column, Table
-from destination.warehouse.base import Session
+from destination.warehouse.base import Landed, Session
 from destination.warehouse.ddl import AddColumn, NamedType
 from destination.warehouse.stored import StoredColumn, StoredTable, TableName
 
@@ -36,8 +36,11 @@ def describe(session: Session, name: TableName) -> Table | None:
     return stored.table if stored else None
 
 
-def create(session: Session, name: TableName, table: Table) -> None:
+def create(session: Session, name: TableName, table: Table) -> Landed:
     """Create a table, and its schema if that is missing.
+
+    Returns:
+        Finds out whether it was committed: it must not be repeated.
 
     Raises:
         RequestError: if the table exists.
@@ -47,9 +50,9 @@ def create(session: Session, name: TableName, table: Table) -> None:
     session.lock(name)
     if session.find_table(name) is not None:
         raise RequestError(f"{name} exists already: drop it, or re-sync into another schema")
-    session.landed = lambda later: later.find_table(name) is not None
     types = {column.name: NamedType(session.type_name(column)) for column in table.columns}
     create_as(session, name, table, types, marked=table.column_names)
+    return lambda later: later.find_table(name) is not None
 
 
 def create_as(

@@ -4,7 +4,7 @@ import pytest
 
 from destination.cancellation import Cancellation
 from destination.sdk import common_pb2 as common
-from destination.warehouse.base import Session
+from destination.warehouse.base import Landed, Session
 from destination.warehouse.postgres.database import PostgresWarehouse
 from destination.warehouse.stored import TableName
 from tests.support.fix_connector import Client, column
@@ -21,19 +21,18 @@ def test_commit_is_found(
         clustered.execute(f"SELECT create_distributed_table('{clustered.schema}.t', 'id')")
     warehouse, name = PostgresWarehouse.from_uri(postgres_uri), TableName(client.schema, "t")
 
-    def append(session: Session) -> Session:
+    def append(session: Session) -> Landed:
         target = session.lock_table(name)
-        session.landed = session.has_written(target.clause)
+        landed = session.has_written(target.clause)
         session.execute(target.clause.insert().values(id=1, text="a"))
         if rolled_back:
             session.connection.rollback()
             session.connection.begin()
-        return session
+        return landed
 
     for rolled_back in (True, False):
-        session = warehouse.transact("append", append, Cancellation())
-        assert session.landed is not None
-        assert warehouse.read("look", session.landed, Cancellation()) is not rolled_back
+        landed = warehouse.transact("append", append, Cancellation())
+        assert warehouse.read("look", landed, Cancellation()) is not rolled_back
     warehouse.close()
     assert client.describe("fivetran_commits").not_found
 

@@ -21,7 +21,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from destination.cancellation import Cancellation
 from destination.rows import Rows
 from destination.schema import Column, Table
-from destination.warehouse.base import Commented, Parameters, Session, Traits
+from destination.warehouse.base import Commented, Landed, Parameters, Session, Traits
 from destination.warehouse.ddl import AddColumn, Conversion, NamedType
 from destination.warehouse.naming import Alias, Naming
 from destination.warehouse.stored import StoredColumn, StoredTable, TableName
@@ -162,7 +162,7 @@ class SecondSession(Session):
     def conversion(self, value: sa.Column[Any], old: StoredColumn, new: Column) -> Conversion:
         return Conversion(sa.cast(value, NamedType(self.type_name(new))), total=False)
 
-    def has_written(self, table: sa.Table) -> Callable[[Session], bool]:
+    def has_written(self, table: sa.Table) -> Landed:
         return lambda _: True
 
     def create_staging(self, columns: Sequence[sa.Column[Any]]) -> sa.Table:

@@ -6,14 +6,13 @@ So each of these leaves a row of its own in a table of ours, which is committed 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from uuid import uuid4
 
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateTable
 
-from destination.warehouse.base import Session
+from destination.warehouse.base import Landed, Session
 from destination.warehouse.naming import COMMITS
 from destination.warehouse.postgres import locks
 from destination.warehouse.postgres.session import PostgresSession
@@ -22,7 +21,7 @@ KEPT = timedelta(days=1)
 """Long after it is known what became of a transaction."""
 
 
-def leave(session: PostgresSession, table: sa.Table) -> Callable[[Session], bool]:
+def leave(session: PostgresSession, table: sa.Table) -> Landed:
     """Leave a row in the schema of a table, and tell in a later session whether it is there."""
     mine = uuid4().hex
     commits = sa.Table(

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from destination.errors import RequestError
 from destination.schema import START, Column
-from destination.warehouse.base import Parameters, Result, Session
+from destination.warehouse.base import Landed, Parameters, Result
 from destination.warehouse.citus import commits, diagnosis, distribution, settling, staged
 from destination.warehouse.citus.errors import INTERNAL_ERROR
 from destination.warehouse.citus.expressions import CitusExpressions
@@ -131,7 +131,7 @@ class CitusSession(CitusExpressions, PostgresSession):
         for statement in statements:
             super().execute_raw(statement)
 
-    def has_written(self, table: sa.Table) -> Callable[[Session], bool]:
+    def has_written(self, table: sa.Table) -> Landed:
         if distribution.is_known(self, table):
             return commits.leave(self, table)
         return super().has_written(table)

@@ -23,7 +23,7 @@ from destination.errors import UnreachableError, WarehouseError
 from destination.schema import Column, DataType, Table
 from destination.telemetry.metrics import Metric
 from destination.warehouse import tables
-from destination.warehouse.base import Session
+from destination.warehouse.base import Landed, Session
 from destination.warehouse.kind import Warehouse
 from destination.warehouse.postgres import certificates
 from destination.warehouse.postgres.carrying import Parameter, ParameterDumper
@@ -162,10 +162,10 @@ class PostgresWarehouse(Warehouse):
         """The PostgreSQL that a libpq URI names."""
         return cls(psycopg.conninfo.conninfo_to_dict(uri), retry=retry)
 
-    def transact(
+    def transact_once(
         self,
         subject: str,
-        work: Callable[[Session], Result],
+        work: Callable[[Session], tuple[Result, Landed | None]],
         cancellation: Cancellation,
         table: TableName | None = None,
     ) -> Result:
@@ -288,7 +288,7 @@ class PostgresWarehouse(Warehouse):
     def _attempt(
         self,
         subject: str,
-        work: Callable[[Session], Result],
+        work: Callable[[Session], tuple[Result, Landed | None]],
         cancellation: Cancellation,
         table: TableName | None,
         *,
@@ -304,29 +304,33 @@ class PostgresWarehouse(Warehouse):
                 with _interruptible(connection, cancellation), session.explained_errors():
                     transaction = session.begin(table)
                     with progress.logged(subject, session.progress):
-                        result = work(session)
+                        result, landed = work(session)
             except DBAPIError as error:
                 if not session.has_carried or not is_about_value(error):
                     raise
             else:
-                self._commit(subject, session, transaction)
+                self._commit(subject, session, transaction, landed)
                 return result
         return self._attempt(subject, work, cancellation, table, carrying=False)
 
-    def _commit(self, subject: str, session: PostgresSession, transaction: Transaction) -> None:
+    def _commit(
+        self,
+        subject: str,
+        session: PostgresSession,
+        transaction: Transaction,
+        landed: Landed | None,
+    ) -> None:
         session.cancellation.check()
         try:
             with telemetry.phase("commit"), session.explained_errors():
                 session.connection.commit()
         except DBAPIError as error:
             if not is_connection_lost(error) or not self._was_committed(
-                subject, transaction, session.landed
+                subject, transaction, landed
             ):
                 raise
 
-    def _was_committed(
-        self, subject: str, transaction: Transaction, landed: Callable[[Session], bool] | None
-    ) -> bool:
+    def _was_committed(self, subject: str, transaction: Transaction, landed: Landed | None) -> bool:
         """Find out what became of a transaction whose commit was not answered."""
         cancellation = Cancellation()
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, LiteralString
 
 import sqlalchemy as sa
 from psycopg import sql
 
-from destination.warehouse.base import Session
+from destination.warehouse.base import Landed, Session
 from destination.warehouse.ddl import NamedType
 from destination.warehouse.postgres.contract import DURABLE, begin
 
@@ -46,7 +46,7 @@ class Transaction:
         (number, era, _), *rows = begin(connection, f"{NUMBER}, {ERA}, {DURABLE}", queries)
         return cls(number, era), rows
 
-    def outcome(self, session: Session, landed: Callable[[Session], bool] | None) -> str:
+    def outcome(self, session: Session, landed: Landed | None) -> str:
         """What became of it.
 
         If the server still runs the lost session, end that. In another era, work that may be repeated
@@ -54,7 +54,7 @@ class Transaction:
 
         Args:
             session: a later session.
-            landed: `Session.landed` of the lost transaction.
+            landed: finds out whether the lost work was committed; None for work that may be repeated.
         """
         if session.scalar(sa.select(sa.text(ERA))) != self.era:
             return COMMITTED if landed is not None and landed(session) else LOST

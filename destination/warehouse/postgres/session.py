@@ -27,6 +27,7 @@ from destination.cancellation import Cancellation
 from destination.schema import TEXT_TYPES, Column, Table
 from destination.warehouse.base import (
     Commented,
+    Landed,
     Parameters,
     Result,
     Session,
@@ -249,7 +250,7 @@ class PostgresSession(PostgresExpressions, Session):
         texts = [column for column in table.columns if column.type in TEXT_TYPES]
         return WHOLE_PAGES if len(texts) >= MANY_TEXTS else {}
 
-    def has_written(self, table: sa.Table) -> Callable[[Session], bool]:
+    def has_written(self, table: sa.Table) -> Landed:
         if self._number is None:
             self._number = self.scalar(sa.select(sa.cast(sa.func.pg_current_xact_id(), sa.Text)))
         rows = sa.exists().select_from(table).where(sa.column("xmin") == short_number(self._number))
