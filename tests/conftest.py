@@ -32,6 +32,18 @@ pytest_plugins = [
 ]
 
 
+MARKED = {"postgres_uri": "database", "ssh_server": "slow"}
+"""Fixtures that start a program, each with the marker of the tests that ask for it."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that ask, directly or through another fixture, for a program."""
+    for item in items:
+        if isinstance(item, pytest.Function):
+            for fixture in MARKED.keys() & item.fixturenames:
+                item.add_marker(MARKED[fixture])
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Give the run a directory of its own.

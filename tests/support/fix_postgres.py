@@ -42,13 +42,6 @@ def postgres_uri() -> Iterator[str]:
         yield uri
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that need a database: whatever asks for the one of the session."""
-    for item in items:
-        if isinstance(item, pytest.Function) and "postgres_uri" in item.fixturenames:
-            item.add_marker("database")
-
-
 @contextmanager
 def own_database(server: str) -> Iterator[str]:
     """A database that no other run of the tests uses; yields its URI."""

@@ -16,6 +16,8 @@ from destination.errors import ConfigurationError
 from destination.warehouse.postgres import embedded
 from destination.warehouse.postgres.embedded import embedded_postgres
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 HOLDER = """
 import sys, time
