@@ -18,10 +18,8 @@ from destination.batch.values import Notices
 from destination.memory import FORMS, Reservation
 from destination.schema import INTEGER_TYPES
 
-BLOCKS_AHEAD = 4
-"""How many are read ahead of their rows. Two at least: where rows end, Arrow finds in the next one."""
-WIDE_COLUMNS, WIDE_BLOCKS = 128, 2
-"""From so many columns on, so many blocks are read as one: each costs a call or more a column."""
+WIDE_COLUMNS = 128
+"""From so many columns on, blocks are larger: each costs a call or more a column."""
 CARRIAGE_RETURN = b"\r"
 """After one at the end of a block, Arrow drops a newline, even in quotes."""
 
@@ -48,7 +46,7 @@ def read_stream(
             message may quote a value: do not show it.
     """
     typed = TypedColumns(decoder, as_texts=INTEGER_TYPES)
-    blocks = WIDE_BLOCKS if len(header.names) >= WIDE_COLUMNS else 1
+    blocks, ahead = (2, 3) if len(header.names) >= WIDE_COLUMNS else (1, 4)
     decoded, first_row = reservation.part(), 1
     with closing(_Feed(stream, decoder.notices)) as feed:
         reader = arrow_csv.open_csv(
@@ -57,7 +55,7 @@ def read_stream(
             arrow_csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
             typed.options,
         )
-        feed.limit(BLOCKS_AHEAD // blocks)
+        feed.limit(ahead)
         last: pa.Scalar = pa.scalar("")
         for batch in reader:
             feed.go_on()
@@ -81,8 +79,10 @@ def _holds_end_of_file(last: pa.Scalar) -> bool:
 class _Feed(io.RawIOBase):
     """What Arrow reads a file from, block by block, until it is closed.
 
-    Arrow reads ahead in its own thread, and could hold 64 MiB. `limit` bounds that. Reads are not
-    limited before `open_csv` returns: a failed open would hang.
+    Arrow reads ahead in its own thread, and could hold 64 MiB. `limit` bounds that, to no less than
+    three blocks: of one that is read, Arrow makes rows when it has the next; and of a first one in
+    which no row ends it makes no batch, so that it counts for ever. Reads are not limited before
+    `open_csv` returns: a failed open would hang.
     """
 
     def __init__(self, stream: DecompressingReader, notices: Notices) -> None:

@@ -82,15 +82,18 @@ TEXTS = st.text(st.characters(codec="utf-8")) | st.sampled_from(
 
 @given(
     rows=st.lists(st.tuples(TEXTS, st.integers(0, 9), TEXTS), max_size=50),
+    times=st.sampled_from([1, 100]),
     size=st.integers(32, 128) | st.sampled_from([512, 4096]),
     wide=st.sampled_from([1, csv_stream.WIDE_COLUMNS]),
 )
 def test_streamed_rows_come_back_whatever_they_hold_and_however_blocks_fall(
     tmp_path_factory: pytest.TempPathFactory,
     rows: list[tuple[str, int, str]],
+    times: int,
     size: int,
     wide: int,
 ) -> None:
+    rows *= times
     cells = [[first, str(number), last] for first, number, last in rows]
     content = jackson.encode(["text", "number", "last"], cells, NULL)
     with block_bytes(size, wide):
@@ -116,6 +119,18 @@ def test_first_row_of_many_blocks(tmp_path: Path, blocks: list[str]) -> None:
         for _ in range(50):
             assert read(tmp_path, content, FIRST, TEXT) == [(first, text) for first, text in rows]
     assert len(blocks) == 50
+
+
+@pytest.mark.parametrize(("wide", "length"), [(1, 200), (csv_stream.WIDE_COLUMNS, 100)])
+def test_first_row_may_be_longer_than_a_block(
+    tmp_path: Path, blocks: list[str], wide: int, length: int
+) -> None:
+    """Arrow makes no batch of that block: nothing waits for one."""
+    rows = [["x" * length, "a"], *[["y", "b"]] * 20_000]
+    content = jackson.encode(["first", "text"], rows, NULL)
+    with block_bytes(64, wide):
+        assert [list(row) for row in read(tmp_path, content, FIRST, TEXT)] == rows
+    assert not blocks
 
 
 @pytest.mark.parametrize("last", ["x", "", "two\nlines", NULL])
