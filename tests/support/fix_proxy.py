@@ -52,6 +52,7 @@ class Proxy:
         self.passed = 0
         """How many bytes the sender of the trap has sent since it was set."""
         self._lock = threading.Lock()
+        self._springing = threading.Lock()
         self._flowing = threading.Event()
         self._flowing.set()
         self._closed = threading.Event()
@@ -116,9 +117,12 @@ class Proxy:
         self._closed.wait()
 
     def close(self) -> None:
+        """Cut all connections, and wait for what a trap does: the next test might be in its way."""
         self._closed.set()
         self.resume()
         self.refuse()
+        with self._springing:
+            pass
 
     def _accept(self, listener: socket.socket) -> None:
         with suppress(OSError):
@@ -155,7 +159,8 @@ class Proxy:
                     continue
                 if trap.then is None:
                     break
-                trap.then()
+                with self._springing:
+                    trap.then()
                 target.sendall(data[allowed:])
         _shut_down(target)
         with self._lock:
