@@ -121,16 +121,28 @@ def test_first_row_of_many_blocks(tmp_path: Path, blocks: list[str]) -> None:
     assert len(blocks) == 50
 
 
-@pytest.mark.parametrize(("wide", "length"), [(1, 200), (csv_stream.WIDE_COLUMNS, 100)])
+@pytest.mark.parametrize(
+    ("filler", "encoded"), [("x", 1), ("\n", 1), ("\r", 1), (",", 1), ('"', 2), ("ä", 2)]
+)
+@pytest.mark.parametrize(("wide", "length"), [(1, 170), (csv_stream.WIDE_COLUMNS, 85)])
 def test_first_row_may_be_longer_than_a_block(
-    tmp_path: Path, blocks: list[str], wide: int, length: int
+    tmp_path: Path, blocks: list[str], wide: int, length: int, filler: str, encoded: int
 ) -> None:
     """Arrow makes no batch of that block: nothing waits for one."""
-    rows = [["x" * length, "a"], *[["y", "b"]] * 20_000]
+    rows = [[filler * (length // encoded), "a"], *[["y", "b"]] * 20_000]
     content = jackson.encode(["first", "text"], rows, NULL)
     with block_bytes(64, wide):
         assert [list(row) for row in read(tmp_path, content, FIRST, TEXT)] == rows
     assert not blocks
+
+
+@pytest.mark.parametrize("wide", [1, csv_stream.WIDE_COLUMNS])
+@pytest.mark.parametrize("every", [1, 2, 60, 20_000])
+def test_rows_may_be_longer_than_a_block_anywhere(tmp_path: Path, every: int, wide: int) -> None:
+    rows = [["x" * (170 if i % every == every - 1 else 1), "b"] for i in range(20_000)]
+    content = jackson.encode(["first", "text"], rows, NULL)
+    with block_bytes(64, wide):
+        assert [list(row) for row in read(tmp_path, content, FIRST, TEXT)] == rows
 
 
 @pytest.mark.parametrize("last", ["x", "", "two\nlines", NULL])

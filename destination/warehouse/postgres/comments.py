@@ -61,7 +61,7 @@ def put_back(session: Session, table: sa.Table, comments: Iterable[Comment]) -> 
     """Comment again on what was made again."""
     driver = driver_of(session.connection)
     for comment in comments:
-        with as_sqlalchemy(driver, "COMMENT"):
+        with as_sqlalchemy(driver, "COMMENT"):  # an error is not to hold the customer's words
             driver.execute(_statement(table, *comment))
 
 
