@@ -222,9 +222,8 @@ def copy_table_to_history_mode(
     stored = session.get_table(source)
     existing = session.find_table(target)
     if existing is None:
-        _copy(
-            session, stored, target
-        )  # first: a cluster makes no table once it has read all of another
+        # First, since a cluster makes no table once it has read all of another.
+        _copy(session, stored, target)
         _require_records(session, stored)
         _to_history(session, session.get_table(target), deleted)
         return

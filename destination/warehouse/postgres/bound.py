@@ -23,9 +23,8 @@ def main(parent: str, account: str, *command: str) -> None:
         os.setgid(entry.pw_gid)
         os.setuid(entry.pw_uid)
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(
-            PARENT_DEATH_SIGNAL, signal.SIGINT
-        )  # a change of account forgets it
+        # Not before: a change of account forgets it.
+        ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGINT)
     if os.getppid() != int(parent):
         sys.exit("the parent has ended")
     os.execv(command[0], command)  # noqa: S606
