@@ -182,14 +182,7 @@ class Client:
 
     def send_history(self, table: common.Table, **files: Any) -> sdk.WriteBatchResponse:
         return self.stub.WriteHistoryBatch(
-            sdk.WriteHistoryBatchRequest(
-                configuration=self.configuration,
-                schema_name=self.schema,
-                table=table,
-                keys=self.files.keys,
-                file_params=self.files.params,
-                **files,
-            )
+            sdk.WriteHistoryBatchRequest(**self._written(table), **files)
         )
 
     def migrate(self, table: str, **operation: Any) -> sdk.MigrateResponse:
@@ -202,14 +195,17 @@ class Client:
         return self.stub.WriteBatch(self.request(table, **files))
 
     def request(self, table: common.Table, **files: Any) -> sdk.WriteBatchRequest:
-        return sdk.WriteBatchRequest(
-            configuration=self.configuration,
-            schema_name=self.schema,
-            table=table,
-            keys=self.files.keys,
-            file_params=self.files.params,
-            **files,
-        )
+        return sdk.WriteBatchRequest(**self._written(table), **files)
+
+    def _written(self, table: common.Table) -> dict[str, Any]:
+        """What requests with batch files say besides these; other threads may write some meanwhile."""
+        return {
+            "configuration": self.configuration,
+            "schema_name": self.schema,
+            "table": table,
+            "keys": dict(self.files.keys),
+            "file_params": self.files.params,
+        }
 
     def _write(self, table: common.Table, rows: Sequence[Row]) -> str:
         """A file of the columns that the first row names."""
