@@ -214,7 +214,10 @@ class BlockReader:
         self._decoder = decoder
         self._header = list(header)
         self._first_row = 1
-        self._typed = TypedColumns(decoder)
+
+    @cached_property
+    def _typed(self) -> TypedColumns:
+        return TypedColumns(self._decoder)
 
     @cached_property
     def _careful(self) -> TypedColumns:

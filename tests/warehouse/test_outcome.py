@@ -5,7 +5,6 @@ from contextlib import closing
 
 import psycopg
 import pytest
-from psycopg import sql
 
 from destination.cancellation import Cancellation
 from destination.warehouse.base import Session
@@ -91,7 +90,7 @@ def test_transaction_is_begun_with_its_number_and_what_is_asked(postgres_uri: st
     def start(session: Session) -> None:
         driver = driver_of(session.connection)
         driver.rollback()
-        started, rows = Transaction.start(session.connection, [sql.SQL("SELECT 1, 2")])
+        started, rows = Transaction.start(session.connection, [b"SELECT 1, 2"])
         assert started == writing(driver)
         assert rows == [(1, 2)]
 

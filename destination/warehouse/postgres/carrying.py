@@ -51,6 +51,8 @@ ELEMENTS = {
 puts into none, travel as texts."""
 FIELDS, LENGTH = struct.Struct("!h"), struct.Struct("!i")
 """The number of a row's fields, and the length of each, as COPY has them."""
+OFFSETS = struct.Struct("=ii")
+"""Where a list begins and ends among the values, as Arrow has it."""
 
 
 class Parameter(bytes):
@@ -107,29 +109,34 @@ def parameters(rows: pa.RecordBatch, types: Sequence[str]) -> Mapping[str, Param
 
     One of nulls alone is no array: `unnest` makes them as long as the longest, which the first may be.
     """
-    kinds, offsets = {}, pa.array([0, rows.num_rows], pa.int32())
+    kinds, offsets = {}, pa.py_buffer(OFFSETS.pack(0, rows.num_rows))
     lists: dict[str, pa.Array] = {}
     for i, (column, kind) in enumerate(zip(rows.columns, types, strict=True)):
         if i > 0 and column.null_count == rows.num_rows:
             continue
-        name, texts = _parameter(i), pa.types.is_decimal(column.type)
+        name, texts = _parameter(i), kind == NUMERIC
         values = pc.cast(column, pa.string()) if texts else column
-        lists[name] = pa.ListArray.from_arrays(offsets, values)
-        kinds[name] = ELEMENTS[TEXT if kind == NUMERIC else kind].to_bytes(4)
+        # ListArray.from_arrays lets go of Python's lock three times, which other calls wait for.
+        lists[name] = pa.Array.from_buffers(
+            pa.list_(values.type), 1, [None, offsets], children=[values]
+        )
+        kinds[name] = ELEMENTS[TEXT if texts else kind].to_bytes(4)
     arrays = _encoded(pa.RecordBatch.from_arrays(list(lists.values()), list(lists)))
-    pairs = zip(kinds.items(), arrays, strict=True)
-    given = {name: Parameter(array[:8] + kind + array[12:]) for (name, kind), array in pairs}
+    given = {
+        name: Parameter(b"".join((array[:8], kind, array[12:])))
+        for (name, kind), array in zip(kinds.items(), arrays, strict=True)
+    }
     return dict.fromkeys(map(_parameter, range(len(types)))) | given
 
 
-def _encoded(row: pa.RecordBatch) -> Iterator[bytes]:
+def _encoded(row: pa.RecordBatch) -> Iterator[memoryview]:
     """The values of a single row in PostgreSQL's binary format.
 
     COPY has their number first, then each value after its length.
     """
     encoder = ArrowToPostgresBinaryEncoder(row.schema)
     header = encoder.write_header()
-    data = b"".join((header, encoder.write_batch(row), encoder.finish()))
+    data = memoryview(b"".join((header, encoder.write_batch(row), encoder.finish())))
     begin = len(header) + FIELDS.size
     for _ in range(row.num_columns):
         (size,) = LENGTH.unpack_from(data, begin)

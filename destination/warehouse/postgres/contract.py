@@ -138,7 +138,7 @@ EXTENSIONS = sa.text("SELECT extname FROM pg_catalog.pg_extension")
 def begin(
     connection: sa.Connection,
     values: LiteralString = DURABLE,
-    queries: Sequence[sql.Composable] = (),
+    queries: Sequence[bytes] = (),
 ) -> list[tuple[Any, ...]]:
     """Begin a transaction by the contract, and ask for values, all in one round trip.
 
@@ -156,7 +156,7 @@ def begin(
     driver = driver_of(connection)
     further = _further_settings(connection)
     server = (driver.info.server_version, further)
-    asked = b"; ".join(each.as_bytes() for each in queries)
+    asked = b"; ".join(queries)
     with as_sqlalchemy(driver, BEGIN), driver.cursor() as cursor:
         try:
             _send(cursor, _opening(BEGIN_WRITING, *server, values), asked)

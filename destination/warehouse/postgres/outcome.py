@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, LiteralString
 
 import sqlalchemy as sa
-from psycopg import sql
 
 from destination.warehouse.base import Landed, Session
 from destination.warehouse.ddl import NamedType
@@ -40,7 +39,7 @@ class Transaction:
 
     @classmethod
     def start(
-        cls, connection: sa.Connection, queries: Sequence[sql.Composable] = ()
+        cls, connection: sa.Connection, queries: Sequence[bytes] = ()
     ) -> tuple[Transaction, list[tuple[Any, ...]]]:
         """Begin a transaction that writes; with it the first row of each further query."""
         (number, era, _), *rows = begin(connection, f"{NUMBER}, {ERA}, {DURABLE}", queries)
