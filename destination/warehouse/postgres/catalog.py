@@ -13,6 +13,7 @@ from destination.errors import RequestError
 from destination.remembered import Remembered
 from destination.warehouse.base import Session
 from destination.warehouse.naming import Naming
+from destination.warehouse.postgres import locks
 from destination.warehouse.postgres.driver import execute, names_of
 from destination.warehouse.postgres.marks import is_mark
 from destination.warehouse.postgres.types import described_column
@@ -88,6 +89,8 @@ _TABLES: Remembered[tuple[StoredTable, str]] = Remembered(
     16 << 20, lambda found: 2048 * (len(found[0].columns) + 1)
 )
 """Tables and their kinds, by their names and descriptions."""
+_OPENINGS: Remembered[tuple[bytes, bytes]] = Remembered(8 << 20, lambda each: sum(map(len, each)))
+"""The queries that lock and describe tables, by their names."""
 TAKEN_QUERY = sa.text(
     """
     SELECT c.relkind FROM pg_catalog.pg_class c
@@ -109,6 +112,17 @@ def description(session: Session, name: TableName) -> sql.Composed:
     """
     stored = {"schema": session.schema(name.schema), "table": session.name(name.table)}
     return sql.SQL(TABLE_QUERY).format(**{key: _ascii(each) for key, each in stored.items()})
+
+
+def opening(session: Session, name: TableName) -> tuple[bytes, bytes]:
+    """The queries that lock a table if it is free, and describe it."""
+    return _OPENINGS.get(
+        name,
+        lambda: (
+            locks.attempt(locks.of_table(session, name)).as_bytes(),
+            description(session, name).as_bytes(),
+        ),
+    )
 
 
 def find_table(session: Session, name: TableName) -> StoredTable | None:

@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import partial
 from itertools import count
 from typing import Any
 
@@ -25,7 +24,6 @@ from sqlalchemy.schema import (
 
 from destination import telemetry
 from destination.cancellation import Cancellation
-from destination.remembered import Remembered
 from destination.schema import TEXT_TYPES, Column, Table
 from destination.warehouse.base import (
     Commented,
@@ -81,10 +79,6 @@ TRAITS = Traits(
 )
 
 
-_OPENINGS: Remembered[tuple[bytes, bytes]] = Remembered(8 << 20, lambda each: sum(map(len, each)))
-"""The queries that lock and describe a table, by its name."""
-
-
 class _GivingWayError(Exception):
     """Another session waits for the table that this one has locked."""
 
@@ -125,18 +119,13 @@ class PostgresSession(PostgresExpressions, Session):
         Args:
             table: is locked and read from the catalog with it, in one round trip, if it is free.
         """
-        queries = () if table is None else _OPENINGS.get(table, partial(self._opening, table))
+        queries = () if table is None else catalog.opening(self, table)
         transaction, rows = Transaction.start(self.connection, queries)
         self.connection.begin()
         self._number = transaction.number
         if table is not None and rows[0] == (True,):
             self._opened[table] = catalog.described(self, table, *rows[1]) if rows[1] else None
         return transaction
-
-    def _opening(self, table: TableName) -> tuple[bytes, bytes]:
-        """The queries that lock and describe a table."""
-        lock, description = locks.of_table(self, table), catalog.description(self, table)
-        return locks.attempt(lock).as_bytes(), description.as_bytes()
 
     @contextmanager
     def explained_errors(self) -> Iterator[None]:
