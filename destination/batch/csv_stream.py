@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import math
 import threading
-from collections.abc import Iterator
-from contextlib import closing
+import weakref
+from collections.abc import Generator, Iterator
+from contextlib import closing, suppress
+from queue import Empty, SimpleQueue
 
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
@@ -22,6 +23,8 @@ WIDE_COLUMNS = 128
 """From so many columns on, blocks are larger: each costs a call or more a column."""
 CARRIAGE_RETURN = b"\r"
 """After one at the end of a block, Arrow drops a newline, even in quotes."""
+GIVEN_BACK_SECONDS = 30
+"""Arrow gives back in milliseconds what was lent to it, or later where the machine does other work."""
 
 
 def is_open_for(header: Header, decoder: Decoder) -> bool:
@@ -46,19 +49,11 @@ def read_stream(
             message may quote a value: do not show it.
     """
     typed = TypedColumns(decoder, as_texts=INTEGER_TYPES)
-    blocks, ahead = (2, 3) if len(header.names) >= WIDE_COLUMNS else (1, 4)
     decoded, first_row = reservation.part(), 1
-    with closing(_Feed(stream, decoder.notices)) as feed:
-        reader = arrow_csv.open_csv(
-            pa.PythonFile(feed, mode="r"),
-            arrow_csv.ReadOptions(column_names=header.names, block_size=blocks * BLOCK_BYTES),
-            arrow_csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
-            typed.options,
-        )
-        feed.limit(ahead)
-        last: pa.Scalar = pa.scalar("")
-        for batch in reader:
-            feed.go_on()
+    last: pa.Scalar = pa.scalar("")
+    feed = _Feed(stream, decoder.notices)
+    with closing(feed), closing(_batches(feed, header, typed.options)) as batches:
+        for batch in batches:
             if batch.num_rows:
                 decoded.require(FORMS * batch.nbytes)
                 last = batch.column(header.names[-1])[-1]
@@ -66,6 +61,27 @@ def read_stream(
                 first_row += batch.num_rows
         if not feed.ended_with_newline or _holds_end_of_file(last):
             raise pa.ArrowInvalid("may end inside a quoted value")
+
+
+def _batches(
+    feed: _Feed, header: Header, options: arrow_csv.ConvertOptions
+) -> Generator[pa.RecordBatch]:
+    """What Arrow reads of a feed, which ends with it."""
+    blocks, ahead = (2, 3) if len(header.names) >= WIDE_COLUMNS else (1, 4)
+    reader = arrow_csv.open_csv(
+        feed.lent(),
+        arrow_csv.ReadOptions(column_names=header.names, block_size=blocks * BLOCK_BYTES),
+        arrow_csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
+        options,
+    )
+    feed.limit(ahead)
+    try:
+        for batch in reader:
+            feed.go_on()
+            yield batch
+    finally:
+        feed.end()
+        del reader  # an error's traceback would keep it
 
 
 def _holds_end_of_file(last: pa.Scalar) -> bool:
@@ -76,13 +92,17 @@ def _holds_end_of_file(last: pa.Scalar) -> bool:
     return isinstance(last, pa.StringScalar) and (last.as_py() or "").endswith("\n")
 
 
-class _Feed(io.RawIOBase):
-    """What Arrow reads a file from, block by block, until it is closed.
+class _Feed:
+    """What Arrow reads a file from, block by block, until it ends.
 
     Arrow reads ahead in its own thread, and could hold 64 MiB. `limit` bounds that, to no less than
     three blocks: of one that is read, Arrow makes rows when it has the next; and of a first one in
     which no row ends it makes no batch, so that it counts for ever. Reads are not limited before
     `open_csv` returns: a failed open would hang.
+
+    Python must not end while a thread of Arrow's is about to enter it: such a thread is ended, for
+    which Arrow then waits for ever, or the process aborts. So blocks are Arrow's own memory, and
+    `close` waits until no thread of Arrow's has a hold on what was lent.
     """
 
     def __init__(self, stream: DecompressingReader, notices: Notices) -> None:
@@ -93,10 +113,16 @@ class _Feed(io.RawIOBase):
         self._turn = threading.Condition()
         self._limit = math.inf
         self._ahead = 0
+        self._ended = False
+        self._given_back: SimpleQueue[weakref.ref[_Lent]] = SimpleQueue()
+        self._lent: weakref.ref[_Lent] | None = None
         self.ended_with_newline = False
 
-    def readable(self) -> bool:
-        return True
+    def lent(self) -> pa.NativeFile:
+        """What Arrow, and nobody else, is to hold."""
+        lent = _Lent(self)
+        self._lent = weakref.ref(lent, self._given_back.put)
+        return pa.BufferedInputStream(pa.PythonFile(lent, mode="r"), buffer_size=1)
 
     def limit(self, blocks: float) -> None:
         """Limit how many blocks are read ahead of their rows."""
@@ -110,12 +136,13 @@ class _Feed(io.RawIOBase):
             self._ahead -= 1
             self._turn.notify()
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int) -> bytes:
+        """The next block; empty at the end of the file, or where reading has ended."""
         with self._turn:
             self._turn.wait_for(lambda: self._ahead < self._limit)
             self._ahead += 1
         with self._reading:
-            if self.closed:
+            if self._ended:
                 return b""
             piece, self._held = self._held + self._stream.read(size - len(self._held)), b""
             if len(piece) == size and piece.endswith(CARRIAGE_RETURN):
@@ -126,7 +153,27 @@ class _Feed(io.RawIOBase):
                 self.ended_with_newline = piece.endswith(b"\n")
             return piece
 
-    def close(self) -> None:
+    def end(self) -> None:
+        """Let reads end at once: the file is not read from any more."""
         with self._reading:
-            super().close()
+            self._ended = True
         self.limit(math.inf)
+
+    def close(self) -> None:
+        """End, and wait until Arrow has given back what was lent to it."""
+        self.end()
+        if self._lent is not None:
+            with suppress(Empty):
+                self._given_back.get(timeout=GIVEN_BACK_SECONDS)
+
+
+class _Lent:
+    """A feed as Arrow sees it: a file that is closed by whoever lent it."""
+
+    closed = False
+
+    def __init__(self, feed: _Feed) -> None:
+        self.read = feed.read
+
+    def close(self) -> None:
+        """Arrow calls this when it gives it back."""

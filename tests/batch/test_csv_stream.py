@@ -2,6 +2,8 @@
 
 import io
 import logging
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -21,7 +23,9 @@ from destination.errors import BatchFileError
 from destination.memory import FILE_BYTES, Budget
 from destination.schema import Column, DataType, Table
 from destination_tester import jackson
+from tests.batch.test_memory import large_windows
 
+ROOT = Path(__file__).parents[2]
 NULL = "null-string"
 NANOSECONDS = "2020-01-01T00:00:00.123456789Z"
 """A moment that Arrow's reader refuses and the one of texts takes."""
@@ -268,6 +272,17 @@ def test_files_whose_rows_nobody_fetches_keep_no_other_waiting(tmp_path: Path) -
             assert next(iter(opened.enter_context(file.open()))).num_rows
         with file.open() as rows:
             assert sum(batch.num_rows for batch in rows) == 20_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batches", [1, 1_000], ids=["early", "at its end"])
+def test_process_may_end_as_soon_as_reading_has(tmp_path: Path, batches: int) -> None:
+    """A thread of Arrow's that enters Python then is ended, for which Arrow waits, or the process aborts."""
+    path = tmp_path / "rows"
+    large_windows(path)
+    command = [sys.executable, "-m", "tests.batch.ending_process", str(path), str(batches)]
+    for _ in range(5):
+        assert subprocess.run(command, cwd=ROOT, timeout=60, check=False).returncode == 0
 
 
 @pytest.mark.parametrize("text", ["0x1F", "a0XFF", "x"])
