@@ -6,7 +6,7 @@ import math
 import threading
 import weakref
 from collections.abc import Generator, Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from queue import Empty, SimpleQueue
 
 import pyarrow as pa
@@ -16,6 +16,7 @@ from destination.batch.csv import BLOCK_BYTES, BYTE_ORDER_MARK, Header, TypedCol
 from destination.batch.decoding import Decoder
 from destination.batch.decompression import DecompressingReader
 from destination.batch.values import Notices
+from destination.errors import ConnectorError
 from destination.memory import FORMS, Reservation
 from destination.schema import INTEGER_TYPES
 
@@ -45,6 +46,8 @@ def read_stream(
         reservation: the memory of this file.
 
     Raises:
+        BatchFileError: if the file is damaged, or a value is not of its column's type.
+        CapacityError: if a part of the file that must be in memory at once does not fit there.
         pa.ArrowInvalid: what was yielded until then is right, except perhaps the file's last row. The
             message may quote a value: do not show it.
     """
@@ -52,8 +55,9 @@ def read_stream(
     decoded, first_row = reservation.part(), 1
     last: pa.Scalar = pa.scalar("")
     feed = _Feed(stream, decoder.notices)
-    with closing(feed), closing(_batches(feed, header, typed.options)) as batches:
+    with closing(feed), feed.errors(), closing(_batches(feed, header, typed.options)) as batches:
         for batch in batches:
+            feed.check()
             if batch.num_rows:
                 decoded.require(FORMS * batch.nbytes)
                 last = batch.column(header.names[-1])[-1]
@@ -102,7 +106,9 @@ class _Feed:
 
     Python must not end while a thread of Arrow's is about to enter it: such a thread is ended, for
     which Arrow then waits for ever, or the process aborts. So blocks are Arrow's own memory, and
-    `close` waits until no thread of Arrow's has a hold on what was lent.
+    `close` waits until no thread of Arrow's has a hold on what was lent. And an error is kept here,
+    not raised into Arrow, whose thread may drop it last: the file seems to end, in the middle of a row
+    perhaps, so `check` comes before any batch is used.
     """
 
     def __init__(self, stream: DecompressingReader, notices: Notices) -> None:
@@ -116,12 +122,14 @@ class _Feed:
         self._ended = False
         self._given_back: SimpleQueue[weakref.ref[_Lent]] = SimpleQueue()
         self._lent: weakref.ref[_Lent] | None = None
+        self._error: Exception | None = None
         self.ended_with_newline = False
 
     def lent(self) -> pa.NativeFile:
         """What Arrow, and nobody else, is to hold."""
         lent = _Lent(self)
         self._lent = weakref.ref(lent, self._given_back.put)
+        # reads go past a buffer so small, into Arrow's own memory
         return pa.BufferedInputStream(pa.PythonFile(lent, mode="r"), buffer_size=1)
 
     def limit(self, blocks: float) -> None:
@@ -144,14 +152,37 @@ class _Feed:
         with self._reading:
             if self._ended:
                 return b""
-            piece, self._held = self._held + self._stream.read(size - len(self._held)), b""
-            if len(piece) == size and piece.endswith(CARRIAGE_RETURN):
-                piece, self._held = piece[:-1], CARRIAGE_RETURN
-            if self._notices.concern(piece):
-                raise pa.ArrowInvalid("holds a character that is to be removed")
-            if piece:
-                self.ended_with_newline = piece.endswith(b"\n")
-            return piece
+            try:
+                return self._next(size)
+            except (ConnectorError, pa.ArrowInvalid) as error:
+                self._error, self._ended = error, True
+                return b""
+
+    def _next(self, size: int) -> bytes:
+        piece, self._held = self._held + self._stream.read(size - len(self._held)), b""
+        if len(piece) == size and piece.endswith(CARRIAGE_RETURN):
+            piece, self._held = piece[:-1], CARRIAGE_RETURN
+        if self._notices.concern(piece):
+            raise pa.ArrowInvalid("holds a character that is to be removed")
+        if piece:
+            self.ended_with_newline = piece.endswith(b"\n")
+        return piece
+
+    def check(self) -> None:
+        """Raise what a read has met."""
+        error, self._error = self._error, None
+        if error is not None:
+            raise error from error.__cause__  # without Arrow's own, which may quote a value
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Raise what a read has met, even where Arrow could not read what was there before."""
+        try:
+            yield
+        except pa.ArrowInvalid:
+            self.check()
+            raise
+        self.check()
 
     def end(self) -> None:
         """Let reads end at once: the file is not read from any more."""

@@ -205,6 +205,31 @@ def test_open_quote_at_the_end_is_damage(
         read(tmp_path, content, Column("first", DataType.LONG), column)
 
 
+@pytest.mark.slow
+def test_row_that_damage_cuts_is_never_read(tmp_path: Path) -> None:
+    numbers = [10**9 + i * 7_654_321 % 10**9 for i in range(600_000)]
+    file = batch_file(tmp_path, "\n".join(["number", *map(str, numbers), ""]).encode(), NUMBER)
+    path, found = Path(file.name), list[int]()
+    stored = path.read_bytes()
+    for size in range(len(stored) // 2, len(stored), len(stored) // 8):
+        path.write_bytes(stored[:size])
+        with block_bytes(4096), suppress(BatchFileError), file.open() as rows:
+            for batch in rows:
+                found += batch.column("number").to_pylist()
+            pytest.fail("a file without its end was read to it")
+        assert found == numbers[: len(found)]
+        found.clear()
+
+
+def test_row_before_a_removed_character_is_whole(tmp_path: Path) -> None:
+    rows = [["abcdefgh"]] * 50 + [["\0x"]] + [["ijklmnop"]] * 50
+    content = jackson.encode(["text"], rows, NULL)
+    for size in range(64, 96):
+        with block_bytes(size):
+            found = read(tmp_path, content, TEXT)
+        assert found == [(stored(text),) for (text,) in rows]
+
+
 def test_mark_at_the_front_of_a_value_is_kept(tmp_path: Path, blocks: list[str]) -> None:
     content = "text\n\ufeffa\n\ufeffb\n".encode()
     with block_bytes(4096):
@@ -275,11 +300,18 @@ def test_files_whose_rows_nobody_fetches_keep_no_other_waiting(tmp_path: Path) -
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("batches", [1, 1_000], ids=["early", "at its end"])
-def test_process_may_end_as_soon_as_reading_has(tmp_path: Path, batches: int) -> None:
+@pytest.mark.parametrize(
+    ("batches", "stored_bytes"),
+    [(1, None), (1_000, None), (1_000, 65_000)],
+    ids=["early", "at its end", "at its damage"],
+)
+def test_process_may_end_as_soon_as_reading_has(
+    tmp_path: Path, batches: int, stored_bytes: int | None
+) -> None:
     """A thread of Arrow's that enters Python then is ended, for which Arrow waits, or the process aborts."""
     path = tmp_path / "rows"
     large_windows(path)
+    path.write_bytes(path.read_bytes()[:stored_bytes])
     command = [sys.executable, "-m", "tests.batch.ending_process", str(path), str(batches)]
     for _ in range(5):
         assert subprocess.run(command, cwd=ROOT, timeout=60, check=False).returncode == 0
