@@ -170,9 +170,9 @@ class _Feed:
 
     def check(self) -> None:
         """Raise what a read has met."""
-        error, self._error = self._error, None
-        if error is not None:
-            raise error from error.__cause__  # without Arrow's own, which may quote a value
+        if self._error is not None:
+            # without Arrow's own, which may quote a value
+            raise self._error from self._error.__cause__
 
     @contextmanager
     def errors(self) -> Iterator[None]:

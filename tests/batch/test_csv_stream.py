@@ -1,5 +1,6 @@
 """CSV by Arrow's stream: the same rows as block by block, and the end of it where they would differ."""
 
+import gzip
 import io
 import logging
 import subprocess
@@ -19,10 +20,11 @@ from destination.batch import csv, csv_stream, reader
 from destination.batch.decompression import Compression, DecompressingReader
 from destination.batch.reader import BatchFile, FileParams
 from destination.batch.values import Notices
-from destination.errors import BatchFileError
+from destination.errors import BatchFileError, CapacityError
 from destination.memory import FILE_BYTES, Budget
 from destination.schema import Column, DataType, Table
 from destination_tester import jackson
+from destination_tester.files import encrypt
 from tests.batch.test_memory import large_windows
 
 ROOT = Path(__file__).parents[2]
@@ -206,12 +208,22 @@ def test_open_quote_at_the_end_is_damage(
 
 
 @pytest.mark.slow
-def test_row_that_damage_cuts_is_never_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("compression", "encrypted"),
+    [(Compression.ZSTD, False), (Compression.GZIP, False), (Compression.OFF, True)],
+)
+def test_row_that_damage_cuts_is_never_read(
+    tmp_path: Path, compression: Compression, *, encrypted: bool
+) -> None:
     numbers = [10**9 + i * 7_654_321 % 10**9 for i in range(600_000)]
-    file = batch_file(tmp_path, "\n".join(["number", *map(str, numbers), ""]).encode(), NUMBER)
-    path, found = Path(file.name), list[int]()
-    stored = path.read_bytes()
-    for size in range(len(stored) // 2, len(stored), len(stored) // 8):
+    content = "\n".join(["number", *map(str, numbers), ""]).encode()
+    pack = {Compression.ZSTD: zstandard.compress, Compression.GZIP: gzip.compress}
+    stored = pack.get(compression, bytes)(content)
+    key, stored = encrypt(stored) if encrypted else (None, stored)
+    path, found = tmp_path / "rows", list[int]()
+    params = FileParams(compression, encrypted, null_string=NULL, unmodified_string="")
+    file = BatchFile(str(path), key, params, Table("t", (NUMBER,)), Budget())
+    for size in range(len(stored) // 2 | 1, len(stored), len(stored) // 16 * 2):
         path.write_bytes(stored[:size])
         with block_bytes(4096), suppress(BatchFileError), file.open() as rows:
             for batch in rows:
@@ -219,6 +231,30 @@ def test_row_that_damage_cuts_is_never_read(tmp_path: Path) -> None:
             pytest.fail("a file without its end was read to it")
         assert found == numbers[: len(found)]
         found.clear()
+
+
+def test_memory_that_a_later_frame_lacks_is_told(tmp_path: Path) -> None:
+    parameters = zstandard.ZstdCompressionParameters.from_level(1, window_log=27)
+    large = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    path, line = tmp_path / "rows", b"x" * 999 + b"\n"
+    later = large.compress(line) + large.flush()
+    path.write_bytes(zstandard.compress(b"text\n" + line * 3_000) + later)
+    params = FileParams(Compression.ZSTD, encrypted=False, null_string=NULL, unmodified_string="")
+    file = BatchFile(str(path), None, params, Table("t", (TEXT,)), Budget(128 << 20))
+    with pytest.raises(CapacityError), file.open() as rows:
+        list(rows)
+
+
+def test_error_that_a_read_met_is_told_whenever_asked() -> None:
+    content = zstandard.compress(b"1\n" * 9)[:-4]
+    with Budget().reserve() as reservation:
+        stream = DecompressingReader(io.BytesIO(content), Compression.ZSTD, reservation.part())
+        feed = csv_stream._Feed(stream, Notices())  # noqa: SLF001
+        feed.check()
+        assert feed.read(4096) == b""
+        for _ in range(2):
+            with pytest.raises(BatchFileError, match="truncated"):
+                feed.check()
 
 
 def test_row_before_a_removed_character_is_whole(tmp_path: Path) -> None:
